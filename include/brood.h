@@ -1,0 +1,23 @@
+/*
+ * brood: multiprocessing for C.
+ *
+ * This header includes all of libbrood, a header a noun, in reading order. Each may also
+ * be included alone. Start with brood(7) and <brood/process.h>.
+ *
+ * Caveats, in plain words:
+ * - A handle belongs to the process that made it. After fork() the child may free it and
+ *   nothing else: every call answers -ECHILD. brood-fork(7) has the table.
+ * - libbrood starts one thread (the reaper) with the first process, and two processes (the
+ *   guardian and its forkserver) with the first daemon or forkserver child. It installs no
+ *   signal handler, prints nothing and never calls exit() in your process.
+ * - Start the guardian early, before threads: see brood_guardian_start().
+ */
+#ifndef BROOD_H
+#define BROOD_H
+
+#include <brood/base.h>
+#include <brood/function.h>
+#include <brood/guardian.h>
+#include <brood/process.h>
+
+#endif

@@ -1,0 +1,60 @@
+#include <brood/base.h>
+
+#include <errno.h>
+#include <limits.h>
+
+/* Our own words, because strerror() shares a buffer and names errors for other uses. */
+static const struct {
+    int error;
+    const char *text;
+} texts[] = {
+    { 0, "success" },
+    { EINVAL, "invalid argument" },
+    { ENOMEM, "out of memory" },
+    { EAGAIN, "temporarily out of processes or another resource" },
+    { EMFILE, "too many open descriptors in this process" },
+    { ENFILE, "too many open files in the system" },
+    { E2BIG, "too big: an argument list, or options of a newer version" },
+    { EALREADY, "done before" },
+    { EBADF, "bad descriptor" },
+    { EBADMSG, "malformed data" },
+    { EBUSY, "still running" },
+    { ECANCELED, "canceled" },
+    { ECHILD, "handle of another process" },
+    { EEXIST, "exists already" },
+    { EFAULT, "bad address" },
+    { EIO, "input/output error" },
+    { EISDIR, "is a directory" },
+    { ELOOP, "too many symbolic links" },
+    { EMSGSIZE, "message too long" },
+    { ENAMETOOLONG, "name too long" },
+    { ENODATA, "no data" },
+    { ENOENT, "not found" },
+    { ENOEXEC, "not an executable format, or the program ended before brood_main()" },
+    { ENOSPC, "no space left" },
+    { ENOSYS, "not available: spawn needs a program that calls brood_main()" },
+    { ENOTDIR, "not a directory" },
+    { ENOTSUP, "not supported here" },
+    { EACCES, "permission denied" },
+    { EPERM, "operation not permitted" },
+    { EPIPE, "shut down" },
+    { ESHUTDOWN, "after shutdown" },
+    { ESRCH, "no such process, or not started" },
+    { ETIMEDOUT, "timed out" },
+    { ETXTBSY, "executable is being written" },
+};
+
+const char *brood_strerror(int error)
+{
+    if (error < 0 && error != INT_MIN)
+        error = -error;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        if (texts[i].error == error)
+            return texts[i].text;
+    return "unknown error";
+}
+
+const char *brood_version(void)
+{
+    return BROOD_VERSION_STRING;
+}

@@ -1,0 +1,258 @@
+/*
+ * The forkserver: starts children for the program, from an image as small as the program
+ * was when the guardian started.
+ *
+ *     event               then
+ *     request             fork a child, answer with its pidfd
+ *     child ended         reap it, enter its end in the table
+ *     guardian died       end the children and enter their ends; if the program is gone
+ *                           too, sweep its daemon children; exit
+ *     program died        nothing: the guardian ends us
+ *
+ * Killed itself: its children are killed by the kernel, the guardian does the rest.
+ */
+#include "process/guardian.h"
+
+#include <brood/guardian.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/linux.h"
+#include "process/current.h"
+#include "process/environment.h"
+#include "process/launch.h"
+#include "process/registry.h"
+#include "process/setup.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+/* One request as it was received. */
+struct request {
+    struct brood__say say;
+    struct brood__launch *launch;
+    int fds[BROOD__FDS_MAX];
+    size_t fd_count;
+};
+
+/* ---- the child ---- */
+
+/* Where the child's stdio and named descriptors come from: sent in this order. */
+static int find_sources(const struct request *q, struct brood__setup *setup)
+{
+    size_t next = 0;
+
+    for (int i = 0; i < 3; i++) {
+        if (q->launch->stdio[i] <= 0)
+            continue;
+        if (next == q->fd_count)
+            return -EBADMSG;
+        setup->stdio[i] = q->fds[next++];
+    }
+    if (q->fd_count - next != q->launch->descriptors.count)
+        return -EBADMSG;
+    setup->descriptors = q->fds + next;
+    return 0;
+}
+
+static int prepare_child(const struct brood__kit *kit, const struct request *q)
+{
+    static char entry[BROOD__MARK_ENTRY_BYTES];
+    char *entries[] = { entry, NULL };
+    struct brood__setup setup = brood__setup_own(q->launch);
+    char **environment;
+    int r = find_sources(q, &setup);
+
+    if (r == 0)
+        r = brood__launch_resolve(q->launch);
+    if (r == 0)
+        r = brood__mark_map(&kit->mark, q->launch->mark_index);
+    if (r < 0)
+        return r;
+    brood__mark_entry(&kit->mark, q->launch->mark_index, entry);
+    environment = brood__environment(q->launch, entries);
+    if (environment == NULL)
+        return -ENOMEM;
+    environ = environment;
+    setup.keep = kit->tier == BROOD_TIER_C ? kit->program : -1;
+    return brood__setup_apply(&setup);
+}
+
+static _Noreturn void child_main(struct brood__kit *kit, struct request *q, pid_t server)
+{
+    struct guard_slot *slot = &kit->table->slots[q->say.slot];
+    uint32_t requested = SLOT_REQUESTED;
+    sigset_t none;
+    int r;
+
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (getppid() != server)
+        _exit(127);
+    r = prepare_child(kit, q);
+    if (r < 0) {
+        slot->error = r;
+        if (atomic_compare_exchange_strong(&slot->state, &requested, SLOT_FAILED))
+            brood__futex_wake_all(&slot->state);
+        _exit(127);
+    }
+    slot->pid = (int32_t)getpid();
+    if (!atomic_compare_exchange_strong(&slot->state, &requested, SLOT_BORN))
+        _exit(127);
+    brood__futex_wake_all(&slot->state);
+    (void)munmap(kit->table, sizeof *kit->table);
+    brood__current_enter(q->launch, kit->tier == BROOD_TIER_C ? kit->program : -1);
+    brood__setup_default_signals();
+    (void)prctl(PR_SET_NAME, q->launch->name, 0, 0, 0);
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    brood__child_run(q->launch, -1, false);
+}
+
+/* ---- requests ---- */
+
+static void answer(const struct brood__kit *kit, const struct request *q, uint32_t what,
+                   int error, int pidfd)
+{
+    struct brood__say say = q->say;
+
+    say.what = what;
+    say.error = error;
+    (void)brood__send(kit->socket, &say, sizeof say, &pidfd, pidfd >= 0 ? 1 : 0, 0);
+}
+
+static void serve(struct brood__kit *kit, struct request *q)
+{
+    struct guard_slot *slot = &kit->table->slots[q->say.slot];
+    pid_t server = getpid(), pid;
+    int pidfd;
+
+    /* A request that the program has sent again, or given up, is not for us any more. */
+    if (atomic_load(&slot->state) != SLOT_REQUESTED || slot->generation != q->say.generation)
+        return;
+    pid = brood__fork(true);
+    if (pid == 0)
+        child_main(kit, q, server);
+    pidfd = pid < 0 ? pid : brood__pidfd_open(pid);
+    if (pidfd < 0) {
+        if (pid > 0)
+            (void)kill(pid, SIGKILL);
+        answer(kit, q, SAY_FAILED, pidfd, -1);
+        return;
+    }
+    answer(kit, q, SAY_STARTED, 0, pidfd);
+    (void)close(pidfd);
+}
+
+/* Takes the launch out of the message, or out of the file sent with it. */
+static int take_launch(struct request *q, const char *bytes, size_t byte_count)
+{
+    size_t size = q->say.launch_bytes;
+    void *memory;
+
+    if (!q->say.in_file) {
+        if (size != byte_count)
+            return -EBADMSG;
+        q->launch = malloc(size);
+        if (q->launch == NULL)
+            return -ENOMEM;
+        memcpy(q->launch, bytes, size);
+    } else {
+        if (q->fd_count == 0)
+            return -EBADMSG;
+        memory =
+            mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, q->fds[q->fd_count - 1], 0);
+        (void)close(q->fds[--q->fd_count]);
+        if (memory == MAP_FAILED)
+            return -errno;
+        q->launch = memory;
+    }
+    return brood__launch_is_sound(q->launch, size) ? 0 : -EBADMSG;
+}
+
+static void drop_request(struct request *q)
+{
+    if (q->launch != NULL && q->say.in_file)
+        (void)munmap(q->launch, q->say.launch_bytes);
+    else
+        free(q->launch);
+    for (size_t i = 0; i < q->fd_count; i++)
+        (void)close(q->fds[i]);
+}
+
+/* Receives and serves one request. False once the program has closed its end. */
+static bool take_request(struct brood__kit *kit)
+{
+    static char message[sizeof(struct brood__say) + BROOD__INLINE_BYTES_MAX];
+    struct request q = { .launch = NULL };
+    ssize_t n = brood__receive(kit->socket, message, sizeof message, q.fds, BROOD__FDS_MAX,
+                               &q.fd_count, MSG_DONTWAIT);
+    int r;
+
+    if (n < (ssize_t)sizeof q.say)
+        return n != 0;
+    memcpy(&q.say, message, sizeof q.say);
+    if (q.say.what == SAY_REQUEST && q.say.slot < GUARD_SLOT_COUNT) {
+        r = take_launch(&q, message + sizeof q.say, (size_t)n - sizeof q.say);
+        if (r == 0)
+            serve(kit, &q);
+        else
+            answer(kit, &q, SAY_FAILED, r, -1);
+    }
+    drop_request(&q);
+    return true;
+}
+
+/* ---- the end ---- */
+
+static _Noreturn void guardian_is_gone(struct brood__kit *kit)
+{
+    bool program_gone = !brood__pidfd_alive(kit->program);
+
+    brood__helper_end_children(kit, true);
+    if (program_gone) {
+        brood__helper_sweep(kit);
+        (void)brood__cgroup_kill(&kit->cgroup, BROOD__CGROUP_ALL, brood__now() + 1000000000);
+    }
+    _exit(0);
+}
+
+_Noreturn void brood__forkserver_main(struct brood__kit *kit)
+{
+    int signals;
+
+    brood__helper_enter(kit, "brood-forkserver");
+    signals = brood__helper_signals();
+    if (signals < 0)
+        _exit(1);
+    if (kit->cgroup.forkserver >= 0)
+        (void)brood__cgroup_join(kit->cgroup.forkserver);
+
+    for (;;) {
+        struct signalfd_siginfo info;
+        struct pollfd entries[3] = { { .fd = kit->guardian, .events = POLLIN },
+                                     { .fd = signals, .events = POLLIN },
+                                     { .fd = kit->socket, .events = POLLIN } };
+
+        (void)poll(entries, 3, -1);
+        if (entries[0].revents != 0)
+            guardian_is_gone(kit);
+        if (entries[1].revents != 0) {
+            while (read(signals, &info, sizeof info) == (ssize_t)sizeof info)
+                ;
+            (void)brood__helper_reap(kit);
+        }
+        if (entries[2].revents != 0 && !take_request(kit))
+            brood__fd_close(&kit->socket); /* the program gives up, or is gone */
+    }
+}

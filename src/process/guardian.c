@@ -1,0 +1,215 @@
+/*
+ * The guardian: parent of the forkserver, adoptive parent of all that the forkserver leaves
+ * behind.
+ *
+ *     event               then
+ *     forkserver died     end its children, enter their ends, move the epoch, fork another
+ *     program died, or    kill the forkserver, end its children, sweep the program's own
+ *       asked to finish     daemon children, exit
+ *     child ended         reap it
+ *
+ * Killed itself: the forkserver sees it and ends what it started; see forkserver.c.
+ */
+#include "process/guardian.h"
+
+#include <brood/guardian.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/linux.h"
+#include "process/registry.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define RETRY_MS 50 /* when a new forkserver cannot be forked */
+
+/* Says who a helper is. Never waits: a program that does not read learns it later. */
+static void say_hello(const struct brood__kit *kit, uint32_t what, int pidfd, int error)
+{
+    const struct brood__say say = { .what = what, .error = error };
+
+    (void)brood__send(kit->socket, &say, sizeof say, &pidfd, pidfd >= 0 ? 1 : 0, MSG_DONTWAIT);
+}
+
+/* ---- starting the forkserver ---- */
+
+static int write_proc(pid_t pid, const char *file, const char *text)
+{
+    char path[64];
+    int fd, r;
+
+    (void)snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, file);
+    fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    r = write(fd, text, strlen(text)) < 0 ? -errno : 0;
+    (void)close(fd);
+    return r;
+}
+
+/* In a user namespace nobody has a name until one is given: everyone keeps his own. */
+static int map_users(pid_t pid)
+{
+    char text[64];
+    int r;
+
+    (void)snprintf(text, sizeof text, "%u %u 1", geteuid(), geteuid());
+    r = write_proc(pid, "uid_map", text);
+    if (r == 0)
+        r = write_proc(pid, "setgroups", "deny");
+    (void)snprintf(text, sizeof text, "%u %u 1", getegid(), getegid());
+    if (r == 0)
+        r = write_proc(pid, "gid_map", text);
+    return r;
+}
+
+/*
+ * Tier C: the forkserver is init of a new PID namespace, in a user namespace where that
+ * needs one. A bare clone() leaves libc's idea of the thread id stale, which matters for
+ * robust mutexes: the forkserver uses none, and its children are made by fork().
+ */
+static pid_t clone_init(struct brood__kit *kit)
+{
+    int gate[2], r = brood__fd_pipe(gate);
+    long pid;
+    bool user = false;
+    char byte = 0;
+
+    if (r < 0)
+        return r;
+    pid = syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, NULL, NULL, NULL, NULL);
+    if (pid < 0 && errno == EPERM) {
+        user = true;
+        pid =
+            syscall(SYS_clone, CLONE_NEWPID | CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL, NULL);
+    }
+    if (pid == 0) {
+        (void)close(gate[1]);
+        if (read(gate[0], &byte, 1) != 1) /* until the users are mapped */
+            _exit(1);
+        kit->forkserver = -1;
+        brood__forkserver_main(kit);
+    }
+    r = pid < 0 ? -errno : 0;
+    (void)close(gate[0]);
+    if (r == 0 && user)
+        r = map_users((pid_t)pid);
+    if (r == 0 && write(gate[1], &byte, 1) != 1)
+        r = -errno;
+    (void)close(gate[1]);
+    if (r < 0 && pid > 0)
+        (void)kill((pid_t)pid, SIGKILL);
+    return r < 0 ? r : (pid_t)pid;
+}
+
+static pid_t fork_plain(struct brood__kit *kit)
+{
+    pid_t pid = brood__fork(true);
+
+    if (pid == 0) {
+        kit->forkserver = -1;
+        brood__forkserver_main(kit);
+    }
+    return pid;
+}
+
+static int start_forkserver(struct brood__kit *kit)
+{
+    pid_t pid = kit->tier == BROOD_TIER_C ? clone_init(kit) : fork_plain(kit);
+    int pidfd;
+
+    if (pid < 0)
+        return pid;
+    pidfd = brood__pidfd_open(pid);
+    if (pidfd < 0) {
+        (void)kill(pid, SIGKILL);
+        return pidfd;
+    }
+    kit->forkserver = pidfd;
+    return 0;
+}
+
+/* ---- ends ---- */
+
+static _Noreturn void finish(struct brood__kit *kit)
+{
+    if (kit->forkserver >= 0)
+        (void)brood__pidfd_signal(kit->forkserver, SIGKILL);
+    (void)brood__cgroup_kill(&kit->cgroup, BROOD__CGROUP_FORKSERVER, brood__now() + 1000000000);
+    brood__helper_end_children(kit, false);
+    brood__helper_sweep(kit);
+    brood__cgroup_remove(&kit->cgroup);
+    _exit(0);
+}
+
+static void clean_up_after_forkserver(struct brood__kit *kit)
+{
+    brood__fd_close(&kit->forkserver);
+    (void)brood__cgroup_kill(&kit->cgroup, BROOD__CGROUP_FORKSERVER, brood__now() + 1000000000);
+    brood__helper_end_children(kit, true);
+    (void)atomic_fetch_add(&kit->table->epoch, 1);
+}
+
+/* Takes what the signalfd has. True if the program asked us to finish; anybody else's
+ * SIGTERM is ignored. */
+static bool asked_to_finish(const struct brood__kit *kit, int signals)
+{
+    struct signalfd_siginfo info;
+    bool asked = false;
+
+    while (read(signals, &info, sizeof info) == (ssize_t)sizeof info)
+        asked |= info.ssi_signo == SIGTERM;
+    return asked && atomic_load(&kit->table->finishing) != 0;
+}
+
+_Noreturn void brood__guardian_main(struct brood__kit *kit)
+{
+    bool first = true;
+    int signals;
+
+    brood__helper_enter(kit, "brood-guardian");
+    kit->guardian = brood__pidfd_open(getpid());
+    signals = brood__helper_signals();
+    if (kit->guardian < 0 || signals < 0)
+        _exit(1);
+    say_hello(kit, SAY_GUARDIAN, kit->guardian, 0);
+
+    for (;;) {
+        struct pollfd entries[3];
+        int r = 0;
+
+        if (kit->forkserver < 0) {
+            r = start_forkserver(kit);
+            if (r == 0)
+                say_hello(kit, SAY_FORKSERVER, kit->forkserver, 0);
+            else if (first)
+                say_hello(kit, SAY_FAILED, -1, r);
+            if (r < 0 && first)
+                _exit(1);
+            first = false;
+        }
+        entries[0] = (struct pollfd){ .fd = kit->program, .events = POLLIN };
+        entries[1] = (struct pollfd){ .fd = kit->forkserver, .events = POLLIN };
+        entries[2] = (struct pollfd){ .fd = signals, .events = POLLIN };
+        (void)poll(entries, 3, r < 0 ? RETRY_MS : -1);
+        if (entries[0].revents != 0)
+            finish(kit);
+        if (entries[2].revents != 0 && asked_to_finish(kit, signals))
+            finish(kit);
+        if (kit->forkserver >= 0 && entries[1].revents != 0)
+            clean_up_after_forkserver(kit);
+        else if (entries[2].revents != 0)
+            (void)brood__helper_reap(kit);
+    }
+}

@@ -1,0 +1,270 @@
+#include "process/reaper.h"
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "process/guard.h"
+#include "process/registry.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define EVENTS_MAX 64
+#define SLOW_MS 50     /* how often to look at children that others watch */
+#define UNSETTLED_MS 2 /* at ended ones whose report has still to come from the forkserver */
+#define RETRY_MS 100   /* at a guardian that could not be replaced */
+#define STACK_BYTES (128 * 1024)
+
+/* What an event is about: a child's id, or one of these; ids have a generation over 0. */
+#define ABOUT_WAKE 0
+#define ABOUT_GUARDIAN 1
+
+static struct {
+    bool running;
+    bool stopping; /* (L) */
+    pthread_t thread;
+    int epoll;
+    int wake;            /* an eventfd */
+    int guardian;        /* (L) the pidfd watched, or -1 */
+    unsigned slow_count; /* (L) */
+    bool unsettled;      /* (L) */
+} reaper = { .epoll = -1, .wake = -1, .guardian = -1 };
+
+static pthread_mutex_t starting = PTHREAD_MUTEX_INITIALIZER;
+
+static void wake(void)
+{
+    const uint64_t one = 1;
+
+    if (reaper.wake >= 0)
+        (void)!write(reaper.wake, &one, sizeof one);
+}
+
+static int epoll_add(int fd, uint64_t about)
+{
+    struct epoll_event event = { .events = EPOLLIN, .data.u64 = about };
+
+    return epoll_ctl(reaper.epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+/* ---- what others ask ---- */
+
+void brood__reaper_watch_slowly(brood_process *process)
+{
+    brood__reaper_forget(process);
+    process->slow = true;
+    if (reaper.slow_count++ == 0)
+        wake();
+}
+
+void brood__reaper_watch(brood_process *process)
+{
+    if (process->watched || process->slow)
+        return;
+    if (process->pidfd >= 0 && epoll_add(process->pidfd, process->id) == 0)
+        process->watched = true;
+    else
+        brood__reaper_watch_slowly(process); /* out of memory or watches: look, then */
+}
+
+void brood__reaper_forget(brood_process *process)
+{
+    if (process->watched)
+        (void)epoll_ctl(reaper.epoll, EPOLL_CTL_DEL, process->pidfd, NULL);
+    if (process->slow)
+        reaper.slow_count--;
+    process->watched = process->slow = false;
+}
+
+void brood__reaper_watch_guardian(int pidfd)
+{
+    if (reaper.guardian >= 0)
+        (void)epoll_ctl(reaper.epoll, EPOLL_CTL_DEL, reaper.guardian, NULL);
+    reaper.guardian = pidfd >= 0 && epoll_add(pidfd, ABOUT_GUARDIAN) == 0 ? pidfd : -1;
+}
+
+/* ---- the thread ---- */
+
+static void child_event(uint32_t id)
+{
+    brood_process *process;
+
+    brood__registry_lock();
+    process = brood__registry_find(id);
+    if (process != NULL && process->watched && !brood__child_reap(process)) {
+        brood__reaper_watch_slowly(process);
+        reaper.unsettled = true;
+    }
+    brood__registry_unlock();
+}
+
+static void look_at_slow_ones(void)
+{
+    brood_process *process, *older;
+
+    brood__registry_lock();
+    reaper.unsettled = false;
+    for (process = brood__registry_newest(); process != NULL; process = older) {
+        older = process->older;
+        if (!process->slow || brood__child_reap(process))
+            continue;
+        if (process->slot >= 0 && !process->exported)
+            reaper.unsettled = true;
+    }
+    brood__registry_unlock();
+}
+
+static int next_timeout(bool guardian_missing)
+{
+    int timeout;
+
+    brood__registry_lock();
+    timeout = reaper.slow_count == 0 ? -1 : reaper.unsettled ? UNSETTLED_MS : SLOW_MS;
+    brood__registry_unlock();
+    if (guardian_missing && (timeout < 0 || timeout > RETRY_MS))
+        timeout = RETRY_MS;
+    return timeout;
+}
+
+static bool is_stopping(void)
+{
+    bool stopping;
+
+    brood__registry_lock();
+    stopping = reaper.stopping;
+    brood__registry_unlock();
+    return stopping;
+}
+
+static void *reaper_main(void *unused)
+{
+    struct epoll_event events[EVENTS_MAX];
+    bool guardian_missing = false;
+    uint64_t ignored;
+
+    (void)pthread_setname_np(pthread_self(), "brood-reaper");
+    while (!is_stopping()) {
+        int timeout = next_timeout(guardian_missing);
+        int n = epoll_wait(reaper.epoll, events, EVENTS_MAX, timeout);
+
+        for (int i = 0; i < n; i++) {
+            if (events[i].data.u64 == ABOUT_WAKE)
+                (void)!read(reaper.wake, &ignored, sizeof ignored);
+            else if (events[i].data.u64 == ABOUT_GUARDIAN)
+                guardian_missing = true;
+            else
+                child_event((uint32_t)events[i].data.u64);
+        }
+        if (timeout >= 0)
+            look_at_slow_ones();
+        if (guardian_missing)
+            guardian_missing = brood__guard_replace() < 0;
+    }
+    return unused;
+}
+
+static int open_descriptors(void)
+{
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    int r;
+
+    if (epoll < 0)
+        return -errno;
+    reaper.epoll = brood__fd_above_stdio(epoll);
+    if (reaper.epoll < 0)
+        return reaper.epoll;
+    r = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    r = r < 0 ? -errno : brood__fd_above_stdio(r);
+    if (r < 0)
+        return r;
+    reaper.wake = r;
+    return epoll_add(reaper.wake, ABOUT_WAKE);
+}
+
+/* The thread runs with all signals blocked, so that the program's handlers run in the
+ * program's threads. */
+static int start_thread(void)
+{
+    pthread_attr_t attributes;
+    sigset_t all, before;
+    int r;
+
+    (void)pthread_attr_init(&attributes);
+    (void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    r = pthread_create(&reaper.thread, &attributes, reaper_main, NULL);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    (void)pthread_attr_destroy(&attributes);
+    return -r;
+}
+
+int brood__reaper_start(void)
+{
+    int r = 0;
+
+    (void)pthread_mutex_lock(&starting);
+    if (!reaper.running) {
+        reaper.stopping = false;
+        r = open_descriptors();
+        if (r == 0)
+            r = start_thread();
+        reaper.running = r == 0;
+        if (r < 0) {
+            brood__fd_close(&reaper.epoll);
+            brood__fd_close(&reaper.wake);
+        }
+    }
+    (void)pthread_mutex_unlock(&starting);
+    return r;
+}
+
+bool brood__reaper_runs(void)
+{
+    bool runs;
+
+    (void)pthread_mutex_lock(&starting);
+    runs = reaper.running;
+    (void)pthread_mutex_unlock(&starting);
+    return runs;
+}
+
+bool brood__reaper_is_me(void)
+{
+    return brood__reaper_runs() && pthread_equal(reaper.thread, pthread_self());
+}
+
+void brood__reaper_stop(void)
+{
+    (void)pthread_mutex_lock(&starting);
+    if (reaper.running && !pthread_equal(reaper.thread, pthread_self())) {
+        brood__registry_lock();
+        reaper.stopping = true;
+        brood__registry_unlock();
+        wake();
+        (void)pthread_join(reaper.thread, NULL);
+        brood__registry_lock();
+        brood__fd_close(&reaper.epoll);
+        brood__fd_close(&reaper.wake);
+        reaper.guardian = -1;
+        reaper.running = false;
+        brood__registry_unlock();
+    }
+    (void)pthread_mutex_unlock(&starting);
+}
+
+void brood__reaper_after_fork(bool closing_all)
+{
+    if (!closing_all) {
+        brood__fd_close(&reaper.epoll);
+        brood__fd_close(&reaper.wake);
+    }
+    memset(&reaper, 0, sizeof reaper);
+    reaper.epoll = reaper.wake = reaper.guardian = -1;
+    (void)pthread_mutex_init(&starting, NULL);
+}

@@ -1,0 +1,350 @@
+#include "process/registry.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/linux.h"
+#include "base/log.h"
+#include "base/stamp.h"
+#include "process/board.h"
+#include "process/guard.h"
+#include "process/reaper.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* A child's id is its place in `table` plus a generation, so that an event which the reaper
+ * fetched before somebody else reaped the child finds nothing, never another child. */
+#define ID_INDEX_BITS 20
+#define ID_INDEX_MASK ((1u << ID_INDEX_BITS) - 1)
+
+struct place {
+    brood_process *process;
+    uint32_t generation;
+    uint32_t next_free;
+};
+
+static struct {
+    pthread_mutex_t lock;
+    struct place *table;
+    uint32_t table_count;
+    uint32_t first_free; /* index + 1; 0: none */
+    brood_process *newest;
+    uint32_t child_number;
+    bool shut_down;
+} registry = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+/* The fork that this thread makes is ours, and its child closes all descriptors at once. */
+static _Thread_local bool closing_all;
+
+void brood__registry_lock(void)
+{
+    (void)pthread_mutex_lock(&registry.lock);
+}
+
+void brood__registry_unlock(void)
+{
+    (void)pthread_mutex_unlock(&registry.lock);
+}
+
+int brood__process_check(const brood_process *process)
+{
+    if (process == NULL || process->magic != BROOD__PROCESS_MAGIC)
+        return -EINVAL;
+    return process->owner == brood__process_id() ? 0 : -ECHILD;
+}
+
+/* ---- fork and exit ---- */
+
+static void before_fork(void)
+{
+    brood__registry_lock();
+}
+
+static void after_fork_in_parent(void)
+{
+    brood__registry_unlock();
+}
+
+/*
+ * The child starts with no children, no reaper and no guardian. Handles it inherited keep
+ * their memory, and the stamp keeps everyone off them; the descriptors behind them are
+ * closed here, for it would be a leak otherwise.
+ */
+static void after_fork_in_child(void)
+{
+    for (brood_process *p = registry.newest; p != NULL && !closing_all; p = p->older)
+        brood__fd_close(&p->pidfd);
+    brood__reaper_after_fork(closing_all);
+    brood__guard_after_fork(closing_all);
+    brood__board_after_fork();
+    brood__log_after_fork();
+    free(registry.table);
+    closing_all = false;
+    memset(&registry, 0, sizeof registry);
+    (void)pthread_mutex_init(&registry.lock, NULL);
+}
+
+static void at_exit(void)
+{
+    if (!brood__registry_is_shut_down())
+        (void)brood_shutdown(BROOD_FOREVER);
+}
+
+pid_t brood__fork(bool child_closes_all)
+{
+    pid_t pid;
+
+    closing_all = child_closes_all;
+    pid = fork();
+    if (pid != 0)
+        closing_all = false;
+    return pid < 0 ? -errno : pid;
+}
+
+pid_t brood__fork_hidden(void)
+{
+    long pid;
+    int error;
+
+    brood__registry_lock(); /* keeps the reaper out of malloc() */
+    pid = syscall(SYS_clone, 0, NULL, NULL, NULL, NULL);
+    error = errno;
+    if (pid == 0) {
+        brood__process_id_refresh();
+        closing_all = true;
+        after_fork_in_child();
+        return 0;
+    }
+    brood__registry_unlock();
+    return pid < 0 ? -error : (pid_t)pid;
+}
+
+static void init_once(void)
+{
+    (void)brood__process_id(); /* its fork handler goes first */
+    (void)pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    (void)atexit(at_exit);
+}
+
+void brood__registry_init(void)
+{
+    (void)pthread_once(&once, init_once);
+}
+
+bool brood__registry_shut_down(void)
+{
+    bool first;
+
+    brood__registry_lock();
+    first = !registry.shut_down;
+    registry.shut_down = true;
+    brood__registry_unlock();
+    return first;
+}
+
+bool brood__registry_is_shut_down(void)
+{
+    bool shut_down;
+
+    brood__registry_lock();
+    shut_down = registry.shut_down;
+    brood__registry_unlock();
+    return shut_down;
+}
+
+uint32_t brood__registry_next_number(void)
+{
+    uint32_t number;
+
+    brood__registry_lock();
+    number = ++registry.child_number;
+    brood__registry_unlock();
+    return number;
+}
+
+/* ---- places ---- */
+
+static int place_take(brood_process *process)
+{
+    uint32_t index;
+
+    if (registry.first_free == 0) {
+        uint32_t count = registry.table_count == 0 ? 64 : registry.table_count * 2;
+        struct place *table;
+
+        if (count > ID_INDEX_MASK)
+            return -EAGAIN;
+        table = realloc(registry.table, count * sizeof *table);
+        if (table == NULL)
+            return -ENOMEM;
+        for (uint32_t i = count; i > registry.table_count; i--) {
+            table[i - 1] = (struct place){ .next_free = registry.first_free };
+            registry.first_free = i;
+        }
+        registry.table = table;
+        registry.table_count = count;
+    }
+    index = registry.first_free - 1;
+    registry.first_free = registry.table[index].next_free;
+    registry.table[index].process = process;
+    registry.table[index].generation++;
+    process->id = registry.table[index].generation << ID_INDEX_BITS | index;
+    return 0;
+}
+
+static void place_leave(brood_process *process)
+{
+    uint32_t index = process->id & ID_INDEX_MASK;
+
+    registry.table[index].process = NULL;
+    registry.table[index].next_free = registry.first_free;
+    registry.first_free = index + 1;
+}
+
+brood_process *brood__registry_find(uint32_t id)
+{
+    uint32_t index = id & ID_INDEX_MASK;
+    brood_process *process;
+
+    if (index >= registry.table_count)
+        return NULL;
+    process = registry.table[index].process;
+    return process != NULL && process->id == id ? process : NULL;
+}
+
+brood_process *brood__registry_newest(void)
+{
+    return registry.newest;
+}
+
+int brood__registry_add(brood_process *process)
+{
+    int r;
+
+    brood__registry_lock();
+    r = place_take(process);
+    if (r == 0) {
+        process->state = RUNNING;
+        process->references++;
+        process->older = registry.newest;
+        process->newer = NULL;
+        if (registry.newest != NULL)
+            registry.newest->newer = process;
+        registry.newest = process;
+        brood__reaper_watch(process);
+    }
+    brood__registry_unlock();
+    return r;
+}
+
+static void list_leave(brood_process *process)
+{
+    if (process->newer != NULL)
+        process->newer->older = process->older;
+    else
+        registry.newest = process->older;
+    if (process->older != NULL)
+        process->older->newer = process->newer;
+}
+
+/* ---- the end ---- */
+
+static int64_t timeval_ns(struct timeval t)
+{
+    return (int64_t)t.tv_sec * 1000000000 + (int64_t)t.tv_usec * 1000;
+}
+
+void brood__exit_fill(brood_exit *ret_exit, const siginfo_t *info, const struct rusage *usage)
+{
+    if (info->si_code == CLD_EXITED) {
+        ret_exit->kind = BROOD_EXIT_CODE;
+        ret_exit->code = info->si_status & 0xff;
+    } else {
+        ret_exit->kind = BROOD_EXIT_SIGNAL;
+        ret_exit->signal = info->si_status;
+        ret_exit->core_dumped = info->si_code == CLD_DUMPED;
+    }
+    if (usage != NULL) {
+        ret_exit->user_ns = timeval_ns(usage->ru_utime);
+        ret_exit->system_ns = timeval_ns(usage->ru_stime);
+        ret_exit->max_rss_bytes = (int64_t)usage->ru_maxrss * 1024;
+        ret_exit->minor_faults = usage->ru_minflt;
+        ret_exit->major_faults = usage->ru_majflt;
+    }
+}
+
+/* Somebody else reaped it. The kernel may still know, or the child may have said. */
+static void fill_lost(brood_process *process)
+{
+    int status, code;
+
+    if (process->pidfd >= 0 && brood__pidfd_lost_status(process->pidfd, &status) == 0) {
+        siginfo_t info = { 0 };
+
+        info.si_code = WIFEXITED(status)   ? CLD_EXITED
+                       : WCOREDUMP(status) ? CLD_DUMPED
+                                           : CLD_KILLED;
+        info.si_status = WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status);
+        brood__exit_fill(&process->exit, &info, NULL);
+    } else if (brood__board_read(process->board_entry, &code)) {
+        process->exit.kind = BROOD_EXIT_CODE;
+        process->exit.code = code;
+    }
+}
+
+void brood__child_ended(brood_process *process, const siginfo_t *info,
+                        const struct rusage *usage)
+{
+    brood__reaper_forget(process);
+    process->exit.size = sizeof process->exit;
+    process->exit.wall_ns = brood__now() - process->started_at;
+    if (info != NULL)
+        brood__exit_fill(&process->exit, info, usage);
+    else
+        fill_lost(process);
+    brood__board_leave(&process->board_entry);
+    process->state = ENDED;
+    list_leave(process);
+    place_leave(process);
+    if (!process->exported && process->joiners == 0)
+        brood__fd_close(&process->pidfd);
+    brood__child_release(process);
+}
+
+bool brood__child_reap(brood_process *process)
+{
+    struct rusage usage;
+    siginfo_t info;
+    int r;
+
+    if (process->state != RUNNING)
+        return process->state == ENDED;
+    if (process->slot >= 0)
+        return brood__guard_reap(process);
+    r = brood__wait_pidfd(process->pidfd, WEXITED | WNOHANG | __WALL, &info, &usage);
+    if (r == 0 && info.si_pid == 0)
+        return false;
+    /* -ECHILD says that it was reaped behind our back, or that a thread of a dying group
+     * still runs and the status is not to be had by us: only the pidfd tells them apart. */
+    if (r < 0 && brood__pidfd_alive(process->pidfd))
+        return false;
+    brood__child_ended(process, r == 0 ? &info : NULL, r == 0 ? &usage : NULL);
+    return true;
+}
+
+void brood__child_release(brood_process *process)
+{
+    if (--process->references > 0)
+        return;
+    brood__fd_close(&process->pidfd);
+    free(process->launch);
+    process->magic = 0;
+    free(process);
+}

@@ -1,0 +1,295 @@
+/* Everything that waits for children: join, stop, any, all. */
+#include "process/wait.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/linux.h"
+#include "base/options.h"
+#include "process/guard.h"
+#include "process/kin.h"
+#include "process/reaper.h"
+#include "process/registry.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+
+/* ---- one ---- */
+
+/* Enters the joiners of a RUNNING process: the reaper leaves it to them. (L) */
+static void joiner_enter(brood_process *process)
+{
+    if (process->joiners++ == 0)
+        brood__reaper_forget(process);
+}
+
+/* The last to leave gives a process that still runs back to the reaper, and closes the
+ * pidfd of one that has ended. (L) */
+static void joiner_leave(brood_process *process)
+{
+    if (--process->joiners > 0)
+        return;
+    if (process->state == RUNNING && process->exported)
+        brood__reaper_watch_slowly(process);
+    else if (process->state == RUNNING)
+        brood__reaper_watch(process);
+    else if (!process->exported)
+        brood__fd_close(&process->pidfd);
+}
+
+/* Polls outside the lock; one without a pidfd is dead. */
+static int await_death(int pidfd, int64_t deadline)
+{
+    struct pollfd entry = { .fd = pidfd, .events = POLLIN };
+    int r = pidfd < 0 ? 1 : brood__poll(&entry, 1, deadline);
+
+    return r < 0 ? r : r == 0 ? -ETIMEDOUT : 0;
+}
+
+int brood__process_await(brood_process *process, int64_t deadline, bool reap)
+{
+    int r = 0;
+
+    brood__registry_lock();
+    if (process->state == RUNNING) {
+        int pidfd = process->pidfd, slot = process->slot;
+
+        joiner_enter(process);
+        brood__registry_unlock();
+        r = await_death(pidfd, deadline);
+        brood__registry_lock();
+        /* Dead; its end is there at once, or for a forkserver child within a moment, in
+         * which the deadline does not count: it was met. */
+        while (r == 0 && reap && !brood__child_reap(process)) {
+            brood__registry_unlock();
+            if (slot >= 0)
+                brood__guard_await_report(slot);
+            brood__registry_lock();
+        }
+        joiner_leave(process);
+    }
+    brood__registry_unlock();
+    return r;
+}
+
+static int check_started(const brood_process *process)
+{
+    int r = brood__process_check(process);
+
+    if (r < 0)
+        return r;
+    return process->pid > 0 ? 0 : -ESRCH;
+}
+
+int brood_process_join(brood_process *process, int64_t timeout)
+{
+    int64_t deadline;
+    int r = check_started(process);
+
+    if (r == 0)
+        r = brood__deadline(timeout, &deadline);
+    return r < 0 ? r : brood__process_await(process, deadline, true);
+}
+
+int brood_process_try_join(brood_process *process)
+{
+    int r = brood_process_join(process, BROOD_NOWAIT);
+
+    return r == -ETIMEDOUT ? -EBUSY : r;
+}
+
+int brood_process_exit(brood_process *process, brood_exit *ret_exit)
+{
+    int r = check_started(process);
+
+    if (r == 0 && (ret_exit == NULL || ret_exit->size < sizeof *ret_exit))
+        return -EINVAL;
+    if (r == 0)
+        r = brood_process_try_join(process);
+    return r < 0 ? r
+                 : brood__result_write(ret_exit, sizeof *ret_exit, &process->exit,
+                                       sizeof process->exit);
+}
+
+int brood_process_exit_code(brood_process *process, int *ret_code)
+{
+    brood_exit end = BROOD_EXIT_INIT;
+    int r;
+
+    if (ret_code == NULL)
+        return -EINVAL;
+    r = brood_process_exit(process, &end);
+    if (r < 0)
+        return r;
+    if (end.kind == BROOD_EXIT_UNKNOWN)
+        return -ENODATA;
+    *ret_code = end.kind == BROOD_EXIT_SIGNAL ? -end.signal : end.code;
+    return 0;
+}
+
+/* ---- stop ---- */
+
+/* The tree before the first signal: what leaves it by its parent's death is still ours. */
+static int terminate_tree(brood_process *process, struct brood__kin *kin,
+                          struct brood__kin_ref **ret_refs)
+{
+    *kin = (struct brood__kin){ .root = process->pid };
+    if (process->mark_index != 0) {
+        kin->mark_id = brood__guard_mark_id();
+        kin->mark_index = process->mark_index;
+        kin->not_before = brood__guard_start_time();
+    }
+    if (kin->mark_id != NULL && kin->mark_id[0] == '\0')
+        kin->mark_id = NULL;
+    return brood__kin_signal(kin, SIGTERM, ret_refs, &kin->also_count);
+}
+
+/* The number may be somebody else's once the child is dead: then only what was seen before,
+ * and what carries its mark, is meant. */
+static int kill_tree(brood_process *process, struct brood__kin *kin,
+                     const struct brood__kin_ref *refs)
+{
+    int r;
+
+    kin->also = refs;
+    kin->root = brood_process_is_alive(process) == 1 ? process->pid : 0;
+    r = brood__kin_kill(kin, brood__now() + 2000000000);
+    return r == -ETIMEDOUT ? 0 : r;
+}
+
+int brood_process_stop(brood_process *process, int64_t grace, int scope)
+{
+    struct brood__kin_ref *refs = NULL;
+    struct brood__kin kin;
+    bool tree = scope == BROOD_SCOPE_TREE;
+    int64_t deadline;
+    int r = check_started(process);
+
+    if (r == 0)
+        r = brood__deadline(grace, &deadline);
+    if (r == 0 && (scope < BROOD_SCOPE_PROCESS || scope > BROOD_SCOPE_TREE))
+        r = -EINVAL;
+    if (r < 0)
+        return r;
+    if (tree && brood_process_is_alive(process) == 1)
+        r = terminate_tree(process, &kin, &refs);
+    else if (tree)
+        kin = (struct brood__kin){ .root = 0 };
+    else
+        r = brood_process_signal(process, SIGTERM, scope);
+    if (r >= 0)
+        r = brood_process_signal(process, SIGCONT, scope);
+    if (r >= 0) {
+        r = brood__process_await(process, deadline, false);
+        if (tree)
+            r = kill_tree(process, &kin, refs);
+        else if (r == -ETIMEDOUT || scope == BROOD_SCOPE_GROUP)
+            r = brood_process_signal(process, SIGKILL, scope);
+    }
+    free(refs);
+    return r < 0 ? r : brood__process_await(process, BROOD__NEVER, true);
+}
+
+/* ---- several ---- */
+
+/* Makes the poll set. Returns the index of one that is known dead, or -1. (L) */
+static ssize_t fill_entries(brood_process *const *processes, size_t count,
+                            struct pollfd *entries)
+{
+    for (size_t i = 0; i < count; i++) {
+        brood_process *p = processes[i];
+
+        entries[i] = (struct pollfd){ .fd = -1, .events = POLLIN };
+        if (p == NULL)
+            continue;
+        if (p->state != RUNNING || p->pidfd < 0)
+            return (ssize_t)i;
+        entries[i].fd = p->pidfd;
+    }
+    return -1;
+}
+
+static int wait_any(brood_process *const *processes, size_t count, int64_t deadline,
+                    struct pollfd *entries, size_t *ret_index)
+{
+    ssize_t dead;
+    int r = 1;
+
+    brood__registry_lock();
+    dead = fill_entries(processes, count, entries);
+    for (size_t i = 0; dead < 0 && i < count; i++)
+        if (processes[i] != NULL)
+            joiner_enter(processes[i]);
+    brood__registry_unlock();
+    if (dead < 0) {
+        r = brood__poll(entries, count, deadline);
+        brood__registry_lock();
+        for (size_t i = 0; i < count; i++)
+            if (processes[i] != NULL)
+                joiner_leave(processes[i]);
+        brood__registry_unlock();
+        for (size_t i = count; r > 0 && i-- > 0;)
+            if (entries[i].revents != 0)
+                dead = (ssize_t)i;
+    }
+    if (r <= 0)
+        return r < 0 ? r : -ETIMEDOUT;
+    *ret_index = (size_t)dead;
+    return brood__process_await(processes[dead], BROOD__NEVER, true);
+}
+
+static int check_all(brood_process *const *processes, size_t count)
+{
+    size_t there = 0;
+
+    if (processes == NULL && count > 0)
+        return -EINVAL;
+    for (size_t i = 0; i < count; i++) {
+        int r = processes[i] == NULL ? 0 : check_started(processes[i]);
+
+        if (r < 0)
+            return r;
+        there += processes[i] != NULL;
+    }
+    return there > 0;
+}
+
+int brood_process_wait_any(brood_process *const *processes, size_t count, int64_t timeout,
+                           size_t *ret_index)
+{
+    struct pollfd few[16], *entries = few;
+    int64_t deadline;
+    int r = check_all(processes, count);
+
+    if (r <= 0 || ret_index == NULL)
+        return r < 0 ? r : -EINVAL;
+    r = brood__deadline(timeout, &deadline);
+    if (r < 0)
+        return r;
+    if (count > sizeof few / sizeof few[0]) {
+        entries = calloc(count, sizeof *entries);
+        if (entries == NULL)
+            return -ENOMEM;
+    }
+    r = wait_any(processes, count, deadline, entries, ret_index);
+    if (entries != few)
+        free(entries);
+    return r;
+}
+
+int brood_process_wait_all(brood_process *const *processes, size_t count, int64_t timeout)
+{
+    int64_t deadline;
+    int r = check_all(processes, count), result = 0;
+
+    if (r < 0)
+        return r;
+    r = brood__deadline(timeout, &deadline);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < count && result == 0; i++)
+        if (processes[i] != NULL)
+            result = brood__process_await(processes[i], deadline, true);
+    return result;
+}
