@@ -4,7 +4,7 @@
  * A program that starts daemon or forkserver children has two small processes beside it.
  * The guardian watches the program and the forkserver; the forkserver starts children for
  * the program, at the same cost whatever the program's size, and watches the guardian. If
- * the program ends in any way, SIGKILL included, they kill its daemon children and all
+ * the program ends in any way, SIGKILL and exec included, they kill its daemon children and all
  * descendants of these. If one of the two is killed, the other replaces it or, the program
  * being gone too, does its work. Neither needs privilege; where the system offers more,
  * more is used, and brood_guardian_status() says what.
@@ -30,9 +30,9 @@ extern "C" {
  *      an emptied environment is missed.
  *   B  a cgroup v2 directory that the program may write: exactly, whatever they did. Used
  *      without asking where there is one.
- *   C  on request: the guardian is init of a PID namespace (unprivileged through a user
- *      namespace), so that the kernel itself ends all forkserver children with it. Children
- *      made by fork, and commands, are as in A or B.
+ *   C  on request: the forkserver is init of a PID namespace (unprivileged through a user
+ *      namespace), so that the kernel itself ends all its children with it. Children made by
+ *      fork, and commands, are as in A or B.
  */
 #define BROOD_TIER_BEST 0 /* B where possible, else A */
 #define BROOD_TIER_A 1

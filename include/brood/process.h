@@ -51,8 +51,9 @@ typedef struct brood_process brood_process;
  *   fork        a copy of the calling process, made in the calling thread. The argument may
  *               be a pointer. Costs time with the program's memory; in a program with
  *               threads the child must stay with what is safe there (malloc is, in glibc).
- *   forkserver  a copy of the program as it was when the guardian started. The same small
- *               cost for any program; safe whatever threads the program has.
+ *   forkserver  a copy of the program as it was when the guardian started, in a session of
+ *               the guardian's, which no terminal interrupts. The same small cost for any
+ *               program; safe whatever threads the program has.
  *   spawn       the program executed anew, entered through brood_main().
  */
 #define BROOD_START_DEFAULT 0 /* what brood_set_start_method() set; fork at first */
@@ -90,7 +91,8 @@ typedef struct brood_process_options {
     int32_t start_method;    /* BROOD_START_* */
     int32_t process_group;   /* BROOD_GROUP_* */
     int32_t nice_increment;  /* added to the nice value, -40 to 40 */
-    int32_t stdin_fd;        /* a descriptor to become 0, or BROOD_STDIO_* */
+    int32_t stdin_fd;        /* a descriptor to become 0, or BROOD_STDIO_*; inherited ones
+                                are ours, or for a forkserver child the guardian's */
     int32_t stdout_fd;       /* to become 1; descriptor 0 cannot be named here */
     int32_t stderr_fd;       /* to become 2; likewise */
     uint32_t flags;          /* BROOD_PROCESS_* */
@@ -226,8 +228,10 @@ BROOD_API int brood_process_create_command(const char *const argv[],
  *            the forkserver or spawned program); -ENOSYS (spawn, but brood_main() was not
  *            called); -EAGAIN (RLIMIT_NPROC or the like), -ENOMEM, -EMFILE, -ENFILE;
  *            -EBADF (a named descriptor was closed since creation), what chdir, setpriority
- *            and sched_setaffinity say; -ESHUTDOWN (after brood_shutdown()). Nothing runs
- *            then, nothing is leaked, and it may be tried again.
+ *            and sched_setaffinity say; -ENOEXEC (a spawned program ended before it came to
+ *            brood_main()); -EINVAL (the default start method has become one that cannot
+ *            pass the argument or the flags); -ESHUTDOWN (after brood_shutdown()). Nothing
+ *            runs then, nothing is leaked, and it may be tried again.
  * Threads    Any thread; one at a time on one handle.
  * Fork       -ECHILD in any process but the one that created it.
  * Crash      A parent killed in here leaves no child that it cannot account for: a daemon
@@ -421,7 +425,8 @@ BROOD_API int brood_process_wait_all(brood_process *const *processes, size_t cou
  * Returns    0, with *ret_info filled as far as its `size` reaches.
  * Errors     -EINVAL
  * Threads    Any thread.
- * Fork       Usable anywhere; after a plain fork() it tells of the process that forked.
+ * Fork       Usable anywhere; after a plain fork() it has the name of the process that
+ *            forked, and the pid of the caller.
  * Since      0.1
  */
 BROOD_API int brood_current_process(brood_process_info *ret_info);

@@ -32,7 +32,7 @@ static const struct {
     { ENOENT, "not found" },
     { ENOEXEC, "not an executable format, or the program ended before brood_main()" },
     { ENOSPC, "no space left" },
-    { ENOSYS, "not available: spawn needs a program that calls brood_main()" },
+    { ENOSYS, "not available in this program or on this system" },
     { ENOTDIR, "not a directory" },
     { ENOTSUP, "not supported here" },
     { EACCES, "permission denied" },

@@ -41,7 +41,6 @@ void brood__current_enter(const struct brood__launch *l, int parent_pidfd)
     memset(&current.self, 0, sizeof current.self);
     memset(&current.parent, 0, sizeof current.parent);
     current.self.size = current.parent.size = sizeof current.self;
-    current.self.pid = (int32_t)getpid();
     current.self.daemon = l->daemon;
     current.self.start_method = l->start_method;
     copy_name(current.self.name, l->name);
@@ -127,8 +126,7 @@ int brood_current_process(brood_process_info *ret_info)
 {
     brood_process_info info = current.self;
 
-    if (info.pid == 0)
-        info.pid = (int32_t)brood__process_id();
+    info.pid = (int32_t)brood__process_id();
     return brood__result_write(ret_info, sizeof info, &info, sizeof info);
 }
 

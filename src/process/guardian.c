@@ -4,8 +4,9 @@
  *
  *     event               then
  *     forkserver died     end its children, enter their ends, move the epoch, fork another
- *     program died, or    kill the forkserver, end its children, sweep the program's own
- *       asked to finish     daemon children, exit
+ *     program died,       kill the forkserver, end its children, sweep the program's own
+ *       executed another    daemon children, exit
+ *       or asked to finish
  *     child ended         reap it
  *
  * Killed itself: the forkserver sees it and ends what it started; see forkserver.c.
@@ -186,7 +187,7 @@ _Noreturn void brood__guardian_main(struct brood__kit *kit)
     say_hello(kit, SAY_GUARDIAN, kit->guardian, 0);
 
     for (;;) {
-        struct pollfd entries[3];
+        struct pollfd entries[4];
         int r = 0;
 
         if (kit->forkserver < 0) {
@@ -202,8 +203,9 @@ _Noreturn void brood__guardian_main(struct brood__kit *kit)
         entries[0] = (struct pollfd){ .fd = kit->program, .events = POLLIN };
         entries[1] = (struct pollfd){ .fd = kit->forkserver, .events = POLLIN };
         entries[2] = (struct pollfd){ .fd = signals, .events = POLLIN };
-        (void)poll(entries, 3, r < 0 ? RETRY_MS : -1);
-        if (entries[0].revents != 0)
+        entries[3] = (struct pollfd){ .fd = kit->socket }; /* its other end: exec closes it */
+        (void)poll(entries, 4, r < 0 ? RETRY_MS : -1);
+        if (entries[0].revents != 0 || (entries[3].revents & POLLHUP) != 0)
             finish(kit);
         if (entries[2].revents != 0 && asked_to_finish(kit, signals))
             finish(kit);

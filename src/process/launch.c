@@ -41,6 +41,7 @@ static int check_options(const struct brood__launch *what, const brood_process_o
                   o->start_method == BROOD_START_SPAWN;
 
     if (o->daemon < BROOD_DAEMON_INHERIT || o->daemon > BROOD_DAEMON_NO ||
+        o->start_method < BROOD_START_DEFAULT || o->start_method > BROOD_START_SPAWN ||
         o->process_group < BROOD_GROUP_INHERIT || o->process_group > BROOD_GROUP_SESSION ||
         o->nice_increment < -40 || o->nice_increment > 40 || !stdio_ok(o->stdin_fd, false) ||
         !stdio_ok(o->stdout_fd, false) || !stdio_ok(o->stderr_fd, true) ||
