@@ -29,7 +29,7 @@ extern "C" {
  *      inherit; a descendant that both left its parent's tree and executed something with
  *      an emptied environment is missed.
  *   B  a cgroup v2 directory that the program may write: exactly, whatever they did. Used
- *      without asking where there is one.
+ *      without asking where there is one, and its manager, if any, has delegated it.
  *   C  on request: the forkserver is init of a PID namespace (unprivileged through a user
  *      namespace), so that the kernel itself ends all its children with it. Children made by
  *      fork, and commands, are as in A or B.

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #define MOUNT_BYTES 2048
@@ -60,6 +61,20 @@ static int find_own(char *ret_path, size_t path_bytes)
         return -ENOTSUP;
     n = snprintf(ret_path, path_bytes, "%s%s", mount, strcmp(line, "/") == 0 ? "" : line);
     return n < (ssize_t)path_bytes ? 0 : -ENAMETOOLONG;
+}
+
+/*
+ * A manager of cgroups wants its own to be left alone but where it says otherwise, which
+ * systemd does by an attribute. Where nobody manages, permission is enough.
+ */
+static int is_delegated(const char *path)
+{
+    char value[2] = "";
+
+    if (getxattr(path, "user.delegate", value, sizeof value) == 1 ||
+        getxattr(path, "trusted.delegate", value, sizeof value) == 1)
+        return value[0] == '1';
+    return access("/run/systemd/system", F_OK) < 0;
 }
 
 /* ---- files ---- */
@@ -150,7 +165,8 @@ static void remove_stale(const char *own)
         (void)closedir(directory);
 }
 
-int brood__cgroup_create(struct brood__cgroup *ret_cgroup, uint64_t start_time, const char *id)
+int brood__cgroup_create(struct brood__cgroup *ret_cgroup, uint64_t start_time, const char *id,
+                         bool insist)
 {
     struct brood__cgroup *c = ret_cgroup;
     char own[3840];
@@ -158,7 +174,7 @@ int brood__cgroup_create(struct brood__cgroup *ret_cgroup, uint64_t start_time, 
 
     c->path[0] = '\0';
     c->children = c->forkserver = -1;
-    if (find_own(own, sizeof own) < 0)
+    if (find_own(own, sizeof own) < 0 || (!insist && !is_delegated(own)))
         return -ENOTSUP;
     (void)snprintf(c->path, sizeof c->path, "%s/brood-%d-%llu-%s", own, (int)getpid(),
                    (unsigned long long)start_time, id);

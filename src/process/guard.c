@@ -131,7 +131,8 @@ static int make_lasting_parts(int tier)
     if (r < 0)
         return r;
     if (guard.cgroup.children < 0 && tier != BROOD_TIER_A &&
-        brood__cgroup_create(&guard.cgroup, guard.start_time, guard.mark.id) < 0 &&
+        brood__cgroup_create(&guard.cgroup, guard.start_time, guard.mark.id,
+                             tier == BROOD_TIER_B) < 0 &&
         tier == BROOD_TIER_B)
         return -ENOTSUP;
     return 0;

@@ -136,20 +136,19 @@ static int settle_method(const struct brood__launch *launch)
 static int start(brood_process *process)
 {
     int method = settle_method(process->launch), r = method < 0 ? method : 0;
-    brood_process *unwanted = NULL;
 
     if (r == 0)
         r = brood__reaper_start();
     if (r == 0)
-        r = start_as(process, process->launch, method);
+        r = brood__registry_reserve(process);
+    if (r < 0)
+        return r;
+    r = start_as(process, process->launch, method);
     if (r == 0) {
-        r = brood__registry_add(process);
-        if (r < 0)
-            unwanted = process;
-    }
-    if (unwanted != NULL) { /* no memory to remember it by */
-        (void)kill(process->pid, SIGKILL);
-        brood__fd_close(&process->pidfd);
+        brood__registry_add(process);
+    } else {
+        brood__registry_unreserve(process);
+        process->pid = 0;
     }
     return r;
 }

@@ -216,7 +216,7 @@ brood_process *brood__registry_find(uint32_t id)
     if (index >= registry.table_count)
         return NULL;
     process = registry.table[index].process;
-    return process != NULL && process->id == id ? process : NULL;
+    return process != NULL && process->id == id && process->state == RUNNING ? process : NULL;
 }
 
 brood_process *brood__registry_newest(void)
@@ -224,24 +224,35 @@ brood_process *brood__registry_newest(void)
     return registry.newest;
 }
 
-int brood__registry_add(brood_process *process)
+int brood__registry_reserve(brood_process *process)
 {
     int r;
 
     brood__registry_lock();
     r = place_take(process);
-    if (r == 0) {
-        process->state = RUNNING;
-        process->references++;
-        process->older = registry.newest;
-        process->newer = NULL;
-        if (registry.newest != NULL)
-            registry.newest->newer = process;
-        registry.newest = process;
-        brood__reaper_watch(process);
-    }
     brood__registry_unlock();
     return r;
+}
+
+void brood__registry_unreserve(brood_process *process)
+{
+    brood__registry_lock();
+    place_leave(process);
+    brood__registry_unlock();
+}
+
+void brood__registry_add(brood_process *process)
+{
+    brood__registry_lock();
+    process->state = RUNNING;
+    process->references++;
+    process->older = registry.newest;
+    process->newer = NULL;
+    if (registry.newest != NULL)
+        registry.newest->newer = process;
+    registry.newest = process;
+    brood__reaper_watch(process);
+    brood__registry_unlock();
 }
 
 static void list_leave(brood_process *process)

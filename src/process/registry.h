@@ -63,9 +63,13 @@ int brood__process_check(const brood_process *process);
 void brood__registry_lock(void);
 void brood__registry_unlock(void);
 
-/* Gives a started child an id and a place among the RUNNING, and has the reaper watch it.
- * The reaper must have been started. */
-int brood__registry_add(brood_process *process);
+/* Gets a process that is about to start an id, so that nothing can fail once it runs. */
+int brood__registry_reserve(brood_process *process);
+void brood__registry_unreserve(brood_process *process);
+
+/* Puts a started child among the RUNNING, and has the reaper, which must have been started,
+ * watch it. */
+void brood__registry_add(brood_process *process);
 
 /* The RUNNING child with this id, or NULL if it has been reaped since. (L) */
 brood_process *brood__registry_find(uint32_t id);
