@@ -319,14 +319,16 @@ static bool kin_of(brood_process *process, struct brood__kin *ret_kin)
 }
 
 /* To the process or its group; nothing to one that was reaped, for whose number it is now
- * nobody can say. (L) */
+ * nobody can say. We do not reap our own child under the lock; one of the forkserver's may
+ * be reaped as soon as it is dead. (L) */
 static int signal_running(brood_process *process, int signal, int scope)
 {
     int r;
 
     if (process->state != RUNNING)
         return 0;
-    if (scope == BROOD_SCOPE_GROUP && process->group_leader)
+    if (scope == BROOD_SCOPE_GROUP && process->group_leader && process->pid > 1 &&
+        (process->slot < 0 || brood__pidfd_alive(process->pidfd)))
         r = kill(-process->pid, signal) < 0 ? -errno : 0;
     else
         r = process->pidfd < 0 ? 0 : brood__pidfd_signal(process->pidfd, signal);

@@ -1,0 +1,320 @@
+/* Starting guardian and forkserver, and replacing them when they are found dead. */
+#include "process/guard_state.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/linux.h"
+#include "base/log.h"
+#include "base/stamp.h"
+#include "process/current.h"
+#include "process/reaper.h"
+#include "process/registry.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define HELLO_NS (10 * (int64_t)1000000000) /* for guardian and forkserver to report */
+#define AWAIT_NS (6 * (int64_t)1000000000)
+
+/* ---- messages that are no answers ---- */
+
+/* Takes one message of the helpers that is not an answer: who they are. */
+int brood__guard_take_hello(const struct brood__say *say, int pidfd)
+{
+    int *place = say->what == SAY_GUARDIAN     ? &brood__guard.guardian
+                 : say->what == SAY_FORKSERVER ? &brood__guard.forkserver
+                                               : NULL;
+
+    if (place == NULL || pidfd < 0) {
+        brood__fd_close(&pidfd);
+        return say->what == SAY_FAILED && say->error < 0 ? say->error : 0;
+    }
+    if (place == &brood__guard.forkserver && *place >= 0)
+        brood__guard.restarts++;
+    brood__fd_close(place);
+    *place = brood__fd_above_stdio(pidfd);
+    return *place < 0 ? *place : 0;
+}
+
+/* One message from the helpers, with at most one descriptor; -EAGAIN if none came in time,
+ * -ECONNRESET when both are gone. */
+int brood__guard_receive(struct brood__say *ret_say, int *ret_pidfd, int64_t deadline)
+{
+    struct pollfd entry = { .fd = brood__guard.socket, .events = POLLIN };
+    size_t count;
+    ssize_t n;
+    int r = brood__poll(&entry, 1, deadline);
+
+    if (r <= 0)
+        return r < 0 ? r : -EAGAIN;
+    *ret_pidfd = -1;
+    n = brood__receive(brood__guard.socket, ret_say, sizeof *ret_say, ret_pidfd, 1, &count,
+                       MSG_DONTWAIT);
+    if (n == -EAGAIN || n == -EMFILE)
+        return (int)n;
+    return n == (ssize_t)sizeof *ret_say ? 0 : -ECONNRESET;
+}
+
+/* ---- starting ---- */
+
+/* Threads of the program's own, beside the caller. */
+static bool has_threads(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    int count = 0;
+
+    while (tasks != NULL && readdir(tasks) != NULL)
+        count++;
+    if (tasks != NULL)
+        (void)closedir(tasks);
+    count -= 2; /* . and .. */
+    return brood__reaper_is_me() || count > (brood__reaper_runs() ? 2 : 1);
+}
+
+/* What is made once and survives replacements. */
+static int make_lasting_parts(int tier)
+{
+    int r;
+
+    if (brood__guard.table == NULL) {
+        void *table = mmap(NULL, sizeof *brood__guard.table, PROT_READ | PROT_WRITE,
+                           MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+        if (table == MAP_FAILED)
+            return -ENOMEM;
+        brood__guard.table = table;
+    }
+    if (brood__guard.free_slots == NULL) {
+        brood__guard.free_slots = calloc(GUARD_SLOT_COUNT, sizeof *brood__guard.free_slots);
+        if (brood__guard.free_slots == NULL)
+            return -ENOMEM;
+    }
+    r = brood__start_time(brood__process_id(), &brood__guard.start_time);
+    if (r == 0 && brood__guard.mark.fd < 0)
+        r = brood__mark_create(&brood__guard.mark);
+    if (r < 0)
+        return r;
+    if (brood__guard.cgroup.children < 0 && tier != BROOD_TIER_A &&
+        brood__cgroup_create(&brood__guard.cgroup, brood__guard.start_time,
+                             brood__guard.mark.id, tier == BROOD_TIER_B) < 0 &&
+        tier == BROOD_TIER_B)
+        return -ENOTSUP;
+    return 0;
+}
+
+/* Makes a process that is nobody's child here: forked twice, the one between reaped. */
+static int fork_twice(void)
+{
+    struct rusage usage;
+    siginfo_t info;
+    pid_t pid = brood__fork(true);
+
+    if (pid == 0) {
+        pid = brood__fork(true);
+        if (pid != 0)
+            _exit(pid < 0 ? -pid : 0);
+        return 0;
+    }
+    if (pid < 0)
+        return pid;
+    /* -ECHILD: another wait() was faster. Then a failure shows as a missing hello. */
+    if (brood__wait_pid(pid, WEXITED, &info, &usage) == 0 && info.si_code == CLD_EXITED &&
+        info.si_status != 0)
+        return -info.si_status;
+    return pid;
+}
+
+/* Forks the guardian so that no wait() of the program's meets it: as a hidden child, which
+ * we reap, or in a program with threads, where that is not safe, as init's. */
+static int fork_guardian(void)
+{
+    sigset_t all, before;
+    pid_t pid;
+
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    pid = brood__guard.late ? fork_twice() : brood__fork_hidden();
+    if (pid != 0)
+        (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return pid;
+}
+
+static int await_hellos(void)
+{
+    const int64_t deadline = brood__now() + HELLO_NS;
+
+    while (brood__guard.guardian < 0 || brood__guard.forkserver < 0) {
+        struct brood__say say;
+        int pidfd, r = brood__guard_receive(&say, &pidfd, deadline);
+
+        if (r == 0)
+            r = brood__guard_take_hello(&say, pidfd);
+        if (r < 0)
+            return r == -ECONNRESET ? -EAGAIN : r;
+    }
+    return 0;
+}
+
+/* Reaps a guardian that is our child; -ECHILD says that it is not, or not yet dead. */
+static void reap_guardian(void)
+{
+    struct rusage usage;
+    siginfo_t info;
+
+    if (brood__guard.guardian >= 0)
+        (void)brood__wait_pidfd(brood__guard.guardian, WEXITED | WNOHANG | __WALL, &info,
+                                &usage);
+}
+
+void brood__guard_close_ends(void)
+{
+    reap_guardian();
+    brood__registry_lock();
+    brood__reaper_watch_guardian(-1);
+    brood__registry_unlock();
+    brood__fd_close(&brood__guard.socket);
+    brood__fd_close(&brood__guard.guardian);
+    brood__fd_close(&brood__guard.forkserver);
+    brood__guard.running = false;
+}
+
+static int fork_helpers(int tier)
+{
+    struct brood__kit kit = { .table = brood__guard.table,
+                              .mark = brood__guard.mark,
+                              .cgroup = brood__guard.cgroup,
+                              .start_time = brood__guard.start_time,
+                              .program_pid = brood__process_id(),
+                              .guardian = -1,
+                              .forkserver = -1,
+                              .tier = tier };
+    int pair[2], r = brood__fd_socketpair(pair);
+
+    if (r < 0)
+        return r;
+    kit.socket = pair[1];
+    kit.program = brood__pidfd_open(kit.program_pid);
+    r = kit.program;
+    if (r >= 0) {
+        brood__flush_stdio();
+        (void)madvise(brood__guard.table, sizeof *brood__guard.table, MADV_DOFORK);
+        r = fork_guardian();
+        if (r == 0)
+            brood__guardian_main(&kit);
+        /* Children have no business with the table. */
+        (void)madvise(brood__guard.table, sizeof *brood__guard.table, MADV_DONTFORK);
+    }
+    brood__fd_close(&kit.program);
+    (void)close(pair[1]);
+    brood__guard.socket = pair[0];
+    if (r >= 0)
+        r = await_hellos();
+    return r < 0 ? r : 0;
+}
+
+int brood__guard_start_locked(int tier)
+{
+    int r;
+
+    if (brood__guard.running)
+        return 0;
+    brood__registry_init();
+    brood__guard.late = has_threads();
+    r = make_lasting_parts(tier);
+    if (r == 0)
+        r = fork_helpers(tier);
+    if (r == 0)
+        r = brood__reaper_start();
+    if (r < 0) {
+        brood__guard_close_ends();
+        return tier == BROOD_TIER_C && (r == -EPERM || r == -ENOSPC) ? -ENOTSUP : r;
+    }
+    brood__guard.wanted_tier = tier;
+    brood__guard.tier = tier == BROOD_TIER_C                  ? BROOD_TIER_C
+                        : brood__guard.cgroup.path[0] != '\0' ? BROOD_TIER_B
+                                                              : BROOD_TIER_A;
+    brood__guard.running = true;
+    brood__registry_lock();
+    brood__reaper_watch_guardian(brood__guard.guardian);
+    brood__registry_unlock();
+    return 0;
+}
+
+/* ---- replacing ---- */
+
+/*
+ * Guardian and forkserver are dead, so their children are dead or dying, and nobody will
+ * enter their ends: those not entered yet are ended here, as unknown or as the kernel still
+ * knows. Returns how many have not died yet.
+ */
+int brood__guard_end_lost(bool kill_them)
+{
+    brood_process *process, *older;
+    int left = 0;
+
+    brood__registry_lock();
+    for (process = brood__registry_newest(); process != NULL; process = older) {
+        older = process->older;
+        if (process->slot < 0 || brood__guard_reap(process))
+            continue;
+        if (brood__pidfd_alive(process->pidfd)) {
+            left++;
+            if (kill_them)
+                (void)brood__pidfd_signal(process->pidfd, SIGKILL);
+            continue;
+        }
+        brood__guard_slot_leave((uint32_t)process->slot);
+        brood__child_ended(process, NULL, NULL);
+    }
+    brood__registry_unlock();
+    return left;
+}
+
+/* Waits for a helper that has no reason to live any more; kills it when that takes long. */
+void brood__guard_await_helper(int pidfd)
+{
+    struct pollfd entry = { .fd = pidfd, .events = POLLIN };
+
+    if (pidfd >= 0 && brood__poll(&entry, 1, brood__now() + AWAIT_NS) == 0)
+        (void)brood__pidfd_signal(pidfd, SIGKILL);
+}
+
+/* Under the lock. The guardian is dead, and so its forkserver ends its children and itself. */
+int brood__guard_replace_locked(void)
+{
+    int tier = brood__guard.wanted_tier;
+
+    if (brood__guard.running) {
+        brood__guard_await_helper(brood__guard.forkserver);
+        brood__guard_close_ends();
+        brood__guard.restarts++;
+        for (int i = 0; brood__guard_end_lost(i > 100) > 0 && i < 2000; i++)
+            (void)poll(NULL, 0, 1);
+    }
+    return brood__guard_start_locked(tier);
+}
+
+int brood__guard_replace(void)
+{
+    bool needed;
+    int r = 0;
+
+    (void)pthread_mutex_lock(&brood__guard.lock);
+    needed = !brood__registry_is_shut_down() &&
+             (!brood__guard.running || !brood__pidfd_alive(brood__guard.guardian));
+    if (needed)
+        r = brood__guard_replace_locked();
+    (void)pthread_mutex_unlock(&brood__guard.lock);
+    if (r < 0)
+        brood__log(BROOD_LOG_ERROR, "the guardian died and cannot be replaced yet: %s",
+                   brood_strerror(r));
+    else if (needed)
+        brood__log(BROOD_LOG_WARNING, "the guardian died and was replaced");
+    return r;
+}
