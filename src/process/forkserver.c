@@ -31,7 +31,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -239,7 +238,6 @@ _Noreturn void brood__forkserver_main(struct brood__kit *kit)
         (void)brood__cgroup_join(kit->cgroup.forkserver);
 
     for (;;) {
-        struct signalfd_siginfo info;
         struct pollfd entries[3] = { { .fd = kit->guardian, .events = POLLIN },
                                      { .fd = signals, .events = POLLIN },
                                      { .fd = kit->socket, .events = POLLIN } };
@@ -247,11 +245,8 @@ _Noreturn void brood__forkserver_main(struct brood__kit *kit)
         (void)poll(entries, 3, -1);
         if (entries[0].revents != 0)
             guardian_is_gone(kit);
-        if (entries[1].revents != 0) {
-            while (read(signals, &info, sizeof info) == (ssize_t)sizeof info)
-                ;
-            (void)brood__helper_reap(kit);
-        }
+        if (entries[1].revents != 0)
+            brood__helper_take_signals(kit, signals);
         if (entries[2].revents != 0 && !take_request(kit))
             brood__fd_close(&kit->socket); /* the program gives up, or is gone */
     }

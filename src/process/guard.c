@@ -15,8 +15,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FINISH_NS (6 * (int64_t)1000000000) /* for the sweep at the end */
-
 struct guard brood__guard = { .lock = PTHREAD_MUTEX_INITIALIZER,
                               .socket = -1,
                               .guardian = -1,
@@ -81,16 +79,9 @@ void brood__guard_finish(void)
 {
     (void)pthread_mutex_lock(&brood__guard.lock);
     if (brood__guard.running) {
-        struct pollfd entry = { .fd = brood__guard.guardian, .events = POLLIN };
-
-        atomic_store(&brood__guard.table->finishing, 1);
-        (void)brood__pidfd_signal(brood__guard.guardian, SIGTERM);
-        (void)brood__poll(&entry, 1, brood__now() + FINISH_NS);
-        brood__guard_await_helper(brood__guard.forkserver);
-        for (int i = 0; brood__guard_end_lost(i > 100) > 0 && i < 2000; i++)
-            (void)poll(NULL, 0, 1);
+        brood__guard_close_ends();
+        brood__guard_end_all_lost();
     }
-    brood__guard_close_ends();
     brood__cgroup_remove(&brood__guard.cgroup);
     brood__cgroup_close(&brood__guard.cgroup);
     brood__fd_close(&brood__guard.mark.fd);

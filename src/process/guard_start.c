@@ -20,7 +20,9 @@
 #include <unistd.h>
 
 #define HELLO_NS (10 * (int64_t)1000000000) /* for guardian and forkserver to report */
-#define AWAIT_NS (6 * (int64_t)1000000000)
+#define HELLO_TRIES 4
+#define AWAIT_NS (6 * (int64_t)1000000000) /* for a sweep */
+#define LOST_MS 2000                       /* for children to die with their forkserver */
 
 /* ---- messages that are no answers ---- */
 
@@ -156,28 +158,37 @@ static int await_hellos(void)
         if (r == 0)
             r = brood__guard_take_hello(&say, pidfd);
         if (r < 0)
-            return r == -ECONNRESET ? -EAGAIN : r;
+            return r;
     }
     return 0;
 }
 
-/* Reaps a guardian that is our child; -ECHILD says that it is not, or not yet dead. */
-static void reap_guardian(void)
+/* Waits for a helper that has no reason to live any more; kills it when that takes long. */
+static void await_helper(int pidfd)
+{
+    struct pollfd entry = { .fd = pidfd, .events = POLLIN };
+
+    if (pidfd >= 0 && brood__poll(&entry, 1, brood__now() + AWAIT_NS) == 0)
+        (void)brood__pidfd_signal(pidfd, SIGKILL);
+}
+
+/* Under the lock. The guardian is dead, and so its forkserver ends its children and itself. */
+void brood__guard_close_ends(void)
 {
     struct rusage usage;
     siginfo_t info;
 
-    if (brood__guard.guardian >= 0)
-        (void)brood__wait_pidfd(brood__guard.guardian, WEXITED | WNOHANG | __WALL, &info,
-                                &usage);
-}
-
-void brood__guard_close_ends(void)
-{
-    reap_guardian();
     brood__registry_lock();
     brood__reaper_watch_guardian(-1);
     brood__registry_unlock();
+    if (brood__guard.socket >= 0)
+        (void)shutdown(brood__guard.socket, SHUT_RDWR); /* which is what ends the guardian */
+    if (brood__guard.guardian >= 0) {
+        await_helper(brood__guard.guardian);
+        /* -ECHILD: it is init's child and not ours. */
+        (void)brood__wait_pidfd(brood__guard.guardian, WEXITED | __WALL, &info, &usage);
+    }
+    await_helper(brood__guard.forkserver);
     brood__fd_close(&brood__guard.socket);
     brood__fd_close(&brood__guard.guardian);
     brood__fd_close(&brood__guard.forkserver);
@@ -227,8 +238,13 @@ int brood__guard_start_locked(int tier)
     brood__registry_init();
     brood__guard.late = has_threads();
     r = make_lasting_parts(tier);
-    if (r == 0)
+    for (int i = 0; r == 0 && i < HELLO_TRIES; i++) { /* somebody may kill them at birth */
         r = fork_helpers(tier);
+        if (r != -ECONNRESET)
+            break;
+        brood__guard_close_ends();
+        r = i + 1 < HELLO_TRIES ? 0 : -EAGAIN;
+    }
     if (r == 0)
         r = brood__reaper_start();
     if (r < 0) {
@@ -253,7 +269,7 @@ int brood__guard_start_locked(int tier)
  * enter their ends: those not entered yet are ended here, as unknown or as the kernel still
  * knows. Returns how many have not died yet.
  */
-int brood__guard_end_lost(bool kill_them)
+static int end_lost(bool kill_them)
 {
     brood_process *process, *older;
     int left = 0;
@@ -276,26 +292,20 @@ int brood__guard_end_lost(bool kill_them)
     return left;
 }
 
-/* Waits for a helper that has no reason to live any more; kills it when that takes long. */
-void brood__guard_await_helper(int pidfd)
+void brood__guard_end_all_lost(void)
 {
-    struct pollfd entry = { .fd = pidfd, .events = POLLIN };
-
-    if (pidfd >= 0 && brood__poll(&entry, 1, brood__now() + AWAIT_NS) == 0)
-        (void)brood__pidfd_signal(pidfd, SIGKILL);
+    for (int ms = 0; ms < LOST_MS && end_lost(ms > LOST_MS / 20) > 0; ms++)
+        (void)poll(NULL, 0, 1);
 }
 
-/* Under the lock. The guardian is dead, and so its forkserver ends its children and itself. */
 int brood__guard_replace_locked(void)
 {
     int tier = brood__guard.wanted_tier;
 
     if (brood__guard.running) {
-        brood__guard_await_helper(brood__guard.forkserver);
         brood__guard_close_ends();
         brood__guard.restarts++;
-        for (int i = 0; brood__guard_end_lost(i > 100) > 0 && i < 2000; i++)
-            (void)poll(NULL, 0, 1);
+        brood__guard_end_all_lost();
     }
     return brood__guard_start_locked(tier);
 }

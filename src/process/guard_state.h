@@ -44,14 +44,10 @@ extern struct guard brood__guard;
 int brood__guard_start_locked(int tier);
 int brood__guard_replace_locked(void);
 
-/* Ends the records of children whose helpers are both dead, and with them their reports.
- * Returns how many have not died yet. */
-int brood__guard_end_lost(bool kill_them);
+/* Ends the records of children whose helpers are both dead, and with them their reports. */
+void brood__guard_end_all_lost(void);
 
-/* Waits for a helper that has no reason to live any more; kills it when that takes long. */
-void brood__guard_await_helper(int pidfd);
-
-/* Gives up our ends of what ties us to the helpers. */
+/* Ends the helpers, and reaps the guardian. */
 void brood__guard_close_ends(void);
 
 /* One message from the helpers, with at most one descriptor; -EAGAIN if none came in time,

@@ -50,8 +50,6 @@ _Static_assert(sizeof(struct guard_slot) == 72, "the slots of one table add up t
 struct guard_table {
     /* Moved by the guardian when a forkserver is dead, with its children, and replaced. */
     _Atomic uint32_t epoch;
-    /* Set by the program before it asks the guardian to end, never cleared. */
-    _Atomic uint32_t finishing;
     /* Slots from here on were never used. Written by the program. */
     _Atomic uint32_t slots_used;
     /*

@@ -4,9 +4,8 @@
  *
  *     event               then
  *     forkserver died     end its children, enter their ends, move the epoch, fork another
- *     program died,       kill the forkserver, end its children, sweep the program's own
- *       executed another    daemon children, exit
- *       or asked to finish
+ *     program died, or    kill the forkserver, end its children, sweep the program's own
+ *       shut its socket     daemon children, exit
  *     child ended         reap it
  *
  * Killed itself: the forkserver sees it and ends what it started; see forkserver.c.
@@ -27,7 +26,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -162,18 +160,6 @@ static void clean_up_after_forkserver(struct brood__kit *kit)
     (void)atomic_fetch_add(&kit->table->epoch, 1);
 }
 
-/* Takes what the signalfd has. True if the program asked us to finish; anybody else's
- * SIGTERM is ignored. */
-static bool asked_to_finish(const struct brood__kit *kit, int signals)
-{
-    struct signalfd_siginfo info;
-    bool asked = false;
-
-    while (read(signals, &info, sizeof info) == (ssize_t)sizeof info)
-        asked |= info.ssi_signo == SIGTERM;
-    return asked && atomic_load(&kit->table->finishing) != 0;
-}
-
 _Noreturn void brood__guardian_main(struct brood__kit *kit)
 {
     bool first = true;
@@ -203,15 +189,13 @@ _Noreturn void brood__guardian_main(struct brood__kit *kit)
         entries[0] = (struct pollfd){ .fd = kit->program, .events = POLLIN };
         entries[1] = (struct pollfd){ .fd = kit->forkserver, .events = POLLIN };
         entries[2] = (struct pollfd){ .fd = signals, .events = POLLIN };
-        entries[3] = (struct pollfd){ .fd = kit->socket }; /* its other end: exec closes it */
+        entries[3] = (struct pollfd){ .fd = kit->socket }; /* shut by exec as well */
         (void)poll(entries, 4, r < 0 ? RETRY_MS : -1);
         if (entries[0].revents != 0 || (entries[3].revents & POLLHUP) != 0)
-            finish(kit);
-        if (entries[2].revents != 0 && asked_to_finish(kit, signals))
             finish(kit);
         if (kit->forkserver >= 0 && entries[1].revents != 0)
             clean_up_after_forkserver(kit);
         else if (entries[2].revents != 0)
-            (void)brood__helper_reap(kit);
+            brood__helper_take_signals(kit, signals);
     }
 }

@@ -52,8 +52,9 @@ _Noreturn void brood__forkserver_main(struct brood__kit *kit);
  * subreaper, closes all but the kit's descriptors and 0-2. */
 void brood__helper_enter(struct brood__kit *kit, const char *name);
 
-/* A signalfd for SIGCHLD and SIGTERM. */
+/* A signalfd for SIGCHLD, and what to do when it is readable: reap. */
 int brood__helper_signals(void);
+void brood__helper_take_signals(struct brood__kit *kit, int signals);
 
 /* Kills all descendants of this process and reaps them until none is left, entering the
  * ends of the forkserver's children in the table; those of children that this process never

@@ -67,7 +67,6 @@ int brood__helper_signals(void)
 
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGCHLD);
-    (void)sigaddset(&set, SIGTERM);
     fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     return fd < 0 ? -errno : brood__fd_above_stdio(fd);
 }
@@ -130,13 +129,20 @@ void brood__helper_end_children(struct brood__kit *kit, bool settle)
             (void)poll(NULL, 0, 1);
         } while (brood__helper_reap(kit));
     } else {
-        while (brood__helper_reap(kit)) {
-            (void)brood__kin_kill(&below, brood__now());
+        while (brood__helper_reap(kit) && brood__kin_kill(&below, brood__now()) != -ENOTSUP)
             (void)poll(NULL, 0, 1);
-        }
     }
     if (settle)
         settle_slots(kit->table);
+}
+
+void brood__helper_take_signals(struct brood__kit *kit, int signals)
+{
+    struct signalfd_siginfo info;
+
+    while (read(signals, &info, sizeof info) == (ssize_t)sizeof info)
+        ;
+    (void)brood__helper_reap(kit);
 }
 
 /* ---- the program's own children ---- */
