@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 /* What --shell runs: the items come after it and are the script's parameters. */
-static char *shell_words[] = {(char *)"/bin/sh", (char *)"-c", NULL, (char *)"sh"};
+static char *shell_words[] = { (char *)"/bin/sh", (char *)"-c", NULL, (char *)"sh" };
 
 static int make_template(struct run *run, const struct map_options *options)
 {
@@ -62,7 +62,7 @@ static int print_line(const struct args *args)
 /* Prints each command as it would be run. Slots are those that jobs of equal length get. */
 static int dry_run(struct run *run, const struct map_options *options)
 {
-    struct args args = {.vector = NULL};
+    struct args args = { .vector = NULL };
     uint64_t seq = 0;
     int r = 0, item_error;
 
@@ -125,7 +125,7 @@ static int real_run(struct run *run, const struct map_options *options)
 int cmd_map(int argc, char **argv)
 {
     struct map_options options;
-    struct run run = {.next_seq = 1};
+    struct run run = { .next_seq = 1 };
     int status;
 
     if (options_parse(argc, argv, &options, &status) != 0)

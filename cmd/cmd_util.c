@@ -78,8 +78,8 @@ int cmd_parse_duration(const char *text, bool zero, int64_t *ret_ns)
     static const struct {
         const char *name;
         double seconds;
-    } units[] = {{"", 1},    {"s", 1},     {"ms", 0.001}, {"us", 0.000001},
-                 {"m", 60},  {"h", 3600},  {"d", 86400}};
+    } units[] = { { "", 1 },   { "s", 1 },    { "ms", 0.001 }, { "us", 0.000001 },
+                  { "m", 60 }, { "h", 3600 }, { "d", 86400 } };
     double value, factor = 0;
     char *end;
 

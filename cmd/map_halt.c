@@ -21,7 +21,7 @@ static bool skip_word(const char **text, const char *word)
 
 int halt_parse(const char *text, struct halt *ret_halt)
 {
-    struct halt halt = {.why = HALT_NEVER};
+    struct halt halt = { .why = HALT_NEVER };
     char digits[16];
     uint64_t limit;
     size_t length;

@@ -12,8 +12,8 @@ enum halt_why { HALT_NEVER, HALT_FAIL, HALT_SUCCESS, HALT_DONE };
 
 struct halt {
     enum halt_why why;
-    bool now;         /* the running jobs are ended too */
-    bool is_percent;  /* of the jobs there are */
+    bool now;        /* the running jobs are ended too */
+    bool is_percent; /* of the jobs there are */
     uint32_t limit;
 };
 

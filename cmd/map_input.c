@@ -166,8 +166,8 @@ static bool batch_is_open(const struct input *input)
 static void scan_items(struct input *input)
 {
     while (input->scan < input->end && batch_is_open(input)) {
-        const char *found = memchr(input->buffer + input->scan, input->separator,
-                                   input->end - input->scan);
+        const char *found =
+            memchr(input->buffer + input->scan, input->separator, input->end - input->scan);
         size_t stop = found == NULL ? input->end : (size_t)(found - input->buffer);
 
         if (found == NULL && input->skipping) {

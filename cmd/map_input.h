@@ -30,10 +30,10 @@ struct input_mark {
 };
 
 struct input {
-    int fd;           /* -1: items of the command line */
+    int fd;            /* -1: items of the command line */
     bool ready_always; /* a regular file: reading never blocks */
     bool at_end;
-    int error;        /* negative errno of a failed read; the input ends there */
+    int error; /* negative errno of a failed read; the input ends there */
     char separator;
     bool keep_empty;
     bool strip_cr;

@@ -66,7 +66,7 @@ void job_free(struct job *job)
 
 static void watch(struct run *run, struct job *job, int fd, enum event_kind kind)
 {
-    struct epoll_event event = {.events = EPOLLIN};
+    struct epoll_event event = { .events = EPOLLIN };
 
     event.data.u64 = (uint64_t)job->generation << 32 | (uint64_t)job->slot << 3 | kind;
     /* No memory for the kernel's entry: the clock looks after the job (without_pidfd). */
@@ -280,11 +280,11 @@ static int exit_code(const struct job *job, const brood_exit *end)
 /* Hands what the job leaves over to the output, its record with it. */
 static void hand_over(struct run *run, struct job *job, const struct job_record *record)
 {
-    struct finished finished = {.out = job->out.stream, .err = job->err.stream};
+    struct finished finished = { .out = job->out.stream, .err = job->err.stream };
     int r;
 
-    job->out.stream = (struct stream){.memory = NULL};
-    job->err.stream = (struct stream){.memory = NULL};
+    job->out.stream = (struct stream){ .memory = NULL };
+    job->err.stream = (struct stream){ .memory = NULL };
     if (record != NULL) {
         finished.record = log_format(&run->log, record, &finished.record_length);
         if (finished.record == NULL)
@@ -347,7 +347,7 @@ static void count_end(struct run *run, const struct job *job, const brood_exit *
 void job_end(struct run *run, struct job *job)
 {
     brood_exit end = BROOD_EXIT_INIT;
-    struct job_record record = {.seq = 0};
+    struct job_record record = { .seq = 0 };
 
     if (job->state != JOB_RUNNING || brood_process_try_join(job->process) == -EBUSY)
         return;
@@ -376,8 +376,8 @@ void job_end(struct run *run, struct job *job)
 
 void job_never_ran(struct run *run, struct job *job, int error, const char *why)
 {
-    struct job_record record = {.code = error == -ENOENT ? STATUS_NOT_FOUND
-                                                         : STATUS_NOT_EXECUTABLE};
+    struct job_record record = { .code = error == -ENOENT ? STATUS_NOT_FOUND
+                                                          : STATUS_NOT_EXECUTABLE };
     char line[256];
     int length;
 

@@ -30,14 +30,14 @@ enum job_deadline {
 };
 
 struct job_pipe {
-    int fd; /* the end we read; -1: closed */
+    int fd;          /* the end we read; -1: closed */
     bool registered; /* with epoll */
     uint64_t bytes;
     struct stream stream;
 };
 
 struct job {
-    unsigned slot; /* from 1 */
+    unsigned slot;       /* from 1 */
     uint32_t generation; /* tells events of an earlier job in this slot */
     enum job_state state;
     uint64_t seq; /* from 1 */
@@ -45,9 +45,9 @@ struct job {
     brood_process *process;
     int pid_fd; /* -1: no descriptor was left, it is looked after by the clock */
     struct job_pipe out, err;
-    bool paused;      /* its buffers are full and its pipes are left alone */
-    bool direct;      /* it is printed as it runs */
-    bool stopping;    /* it was asked to end, with all that descends from it */
+    bool paused;   /* its buffers are full and its pipes are left alone */
+    bool direct;   /* it is printed as it runs */
+    bool stopping; /* it was asked to end, with all that descends from it */
     bool timed_out;
     bool interrupted; /* by a signal to us or by --halt */
     int64_t started;

@@ -137,8 +137,8 @@ static int add_outcome(json_t *object, const struct job_record *record)
     bad |= json_object_set_new_nocheck(object, "signal", json_integer(record->signal));
     bad |= json_object_set_new_nocheck(object, "core", json_boolean(record->core));
     bad |= json_object_set_new_nocheck(object, "timeout", json_boolean(record->timeout));
-    bad |= json_object_set_new_nocheck(object, "interrupted",
-                                       json_boolean(record->interrupted));
+    bad |=
+        json_object_set_new_nocheck(object, "interrupted", json_boolean(record->interrupted));
     bad |= json_object_set_new_nocheck(object, "user_s", format_seconds(record->user_ns));
     bad |= json_object_set_new_nocheck(object, "sys_s", format_seconds(record->system_ns));
     bad |= json_object_set_new_nocheck(object, "maxrss_kib",
@@ -177,7 +177,7 @@ char *log_format(const struct job_log *log, const struct job_record *record, siz
 
 static void lock(struct job_log *log, short type)
 {
-    struct flock range = {.l_type = type, .l_whence = SEEK_SET};
+    struct flock range = { .l_type = type, .l_whence = SEEK_SET };
 
     /* Where a file system has no locks, appending in one write is all there is. */
     while (fcntl(log->fd, F_OFD_SETLKW, &range) < 0 && errno == EINTR)

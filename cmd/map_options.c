@@ -74,23 +74,23 @@ struct option_row {
 };
 
 static const struct option_row option_rows[] = {
-    {"jobs", 'j', VALUE_NEEDED, OPT_JOBS},
-    {"max-args", 'n', VALUE_NEEDED, OPT_BATCH},
-    {"arg-file", 'a', VALUE_NEEDED, OPT_FILE},
-    {"null", '0', VALUE_NONE, OPT_NULL},
-    {"delimiter", 'd', VALUE_NEEDED, OPT_DELIMITER},
-    {"crlf", '\0', VALUE_NONE, OPT_CRLF},
-    {"keep-order", 'k', VALUE_NONE, OPT_ORDER},
-    {"buffer", '\0', VALUE_NEEDED, OPT_BUFFER},
-    {"shell", '\0', VALUE_NEEDED, OPT_SHELL},
-    {"timeout", '\0', VALUE_NEEDED, OPT_TIMEOUT},
-    {"grace", '\0', VALUE_NEEDED, OPT_GRACE},
-    {"halt", '\0', VALUE_NEEDED, OPT_HALT},
-    {"joblog", '\0', VALUE_NEEDED, OPT_LOG},
-    {"progress", '\0', VALUE_OPTIONAL, OPT_PROGRESS},
-    {"dry-run", '\0', VALUE_NONE, OPT_DRY_RUN},
-    {"help", 'h', VALUE_NONE, OPT_HELP},
-    {"version", '\0', VALUE_NONE, OPT_VERSION},
+    { "jobs", 'j', VALUE_NEEDED, OPT_JOBS },
+    { "max-args", 'n', VALUE_NEEDED, OPT_BATCH },
+    { "arg-file", 'a', VALUE_NEEDED, OPT_FILE },
+    { "null", '0', VALUE_NONE, OPT_NULL },
+    { "delimiter", 'd', VALUE_NEEDED, OPT_DELIMITER },
+    { "crlf", '\0', VALUE_NONE, OPT_CRLF },
+    { "keep-order", 'k', VALUE_NONE, OPT_ORDER },
+    { "buffer", '\0', VALUE_NEEDED, OPT_BUFFER },
+    { "shell", '\0', VALUE_NEEDED, OPT_SHELL },
+    { "timeout", '\0', VALUE_NEEDED, OPT_TIMEOUT },
+    { "grace", '\0', VALUE_NEEDED, OPT_GRACE },
+    { "halt", '\0', VALUE_NEEDED, OPT_HALT },
+    { "joblog", '\0', VALUE_NEEDED, OPT_LOG },
+    { "progress", '\0', VALUE_OPTIONAL, OPT_PROGRESS },
+    { "dry-run", '\0', VALUE_NONE, OPT_DRY_RUN },
+    { "help", 'h', VALUE_NONE, OPT_HELP },
+    { "version", '\0', VALUE_NONE, OPT_VERSION },
 };
 
 /* How the user spelled the option, for messages. */
@@ -178,7 +178,7 @@ static int parse_delimiter(const char *text, char *ret_separator)
 
 static int parse_progress(const char *text, enum progress_mode *ret_mode)
 {
-    static const char *const names[] = {"none", "auto", "bar", "lines"};
+    static const char *const names[] = { "none", "auto", "bar", "lines" };
 
     if (text == NULL) {
         *ret_mode = PROGRESS_AUTO;
@@ -218,9 +218,7 @@ static int set_option(struct map_options *options, enum option_id id, const char
         if (r == 0)
             options->batch_count = (size_t)count;
         return r;
-    case OPT_FILE:
-        options->input_path = value;
-        return 0;
+    case OPT_FILE: options->input_path = value; return 0;
     case OPT_NULL:
         options->separator = '\0';
         options->keep_empty = true;
@@ -229,12 +227,8 @@ static int set_option(struct map_options *options, enum option_id id, const char
         *ret_why = "is not one byte (C, \\n, \\t, \\r, \\0, \\\\ or \\xHH)";
         options->keep_empty = false;
         return parse_delimiter(value, &options->separator);
-    case OPT_CRLF:
-        options->strip_cr = true;
-        return 0;
-    case OPT_ORDER:
-        options->keep_order = true;
-        return 0;
+    case OPT_CRLF: options->strip_cr = true; return 0;
+    case OPT_ORDER: options->keep_order = true; return 0;
     case OPT_BUFFER:
         *ret_why = "is not a size (N, NK, NM or NG)";
         return cmd_parse_size(value, &options->buffer_bytes);
@@ -250,18 +244,13 @@ static int set_option(struct map_options *options, enum option_id id, const char
     case OPT_HALT:
         *ret_why = "is not never or now|soon,fail|success|done=N|N%";
         return halt_parse(value, &options->halt);
-    case OPT_LOG:
-        options->log_path = value;
-        return 0;
+    case OPT_LOG: options->log_path = value; return 0;
     case OPT_PROGRESS:
         *ret_why = "is not auto, bar, lines or none";
         return parse_progress(value, &options->progress);
-    case OPT_DRY_RUN:
-        options->dry_run = true;
-        return 0;
+    case OPT_DRY_RUN: options->dry_run = true; return 0;
     case OPT_HELP:
-    case OPT_VERSION:
-        break;
+    case OPT_VERSION: break;
     }
     return 1;
 }
@@ -421,11 +410,11 @@ int options_parse(int argc, char **argv, struct map_options *options, int *ret_s
 {
     int at = 1;
 
-    *options = (struct map_options){.batch_count = 1,
-                                    .separator = '\n',
-                                    .progress = PROGRESS_NONE,
-                                    .grace_ns = 5 * NS_PER_SECOND,
-                                    .buffer_bytes = UINT64_C(64) << 20};
+    *options = (struct map_options){ .batch_count = 1,
+                                     .separator = '\n',
+                                     .progress = PROGRESS_NONE,
+                                     .grace_ns = 5 * NS_PER_SECOND,
+                                     .buffer_bytes = UINT64_C(64) << 20 };
     for (; at < argc && argv[at][0] == '-' && argv[at][1] != '\0'; at++) {
         int r;
 

@@ -13,10 +13,9 @@
 void output_open(struct output *output, bool keep_order, uint64_t budget_bytes,
                  struct job_log *log, sink_wait *wait, void *user)
 {
-    *output = (struct output){.keep_order = keep_order,
-                              .budget_bytes = budget_bytes,
-                              .log = log,
-                              .next_seq = 1};
+    *output = (struct output){
+        .keep_order = keep_order, .budget_bytes = budget_bytes, .log = log, .next_seq = 1
+    };
     output->spill.fd = -1;
     output->last = &output->first;
     sink_open(&output->out, 1, wait, user);

@@ -44,7 +44,7 @@ struct output {
     struct finished *first;
     struct finished **last;
 
-    /* With order: a ring of words, for the jobs from next_seq on. See output_order.c. */
+    /* With order: a ring of words, for the jobs from next_seq on. See map_output_order.c. */
     uint64_t next_seq;
     uint64_t *window;
     uint64_t window_size; /* a power of two */
@@ -75,10 +75,10 @@ bool output_claim(struct output *output, uint64_t seq);
 /* Tells whether a byte was lost; says why, once. */
 bool output_failed(struct output *output);
 
-/* For output_order.c: prints one job and frees what it holds. */
+/* For map_output_order.c: prints one job and frees what it holds. */
 void output_print(struct output *output, struct finished *finished);
 
-/* In output_order.c. */
+/* In map_output_order.c. */
 int output_order_add(struct output *output, uint64_t seq, struct finished *finished);
 void output_order_flush(struct output *output);
 void output_order_clear(struct output *output);

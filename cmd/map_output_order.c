@@ -62,9 +62,9 @@ static uint64_t cost(const struct finished *finished)
 static int spill_whole(struct output *output, const struct finished *finished,
                        uint64_t *ret_word)
 {
-    struct spilled head = {finished->out.used, finished->err.used, finished->record_length};
-    size_t length = sizeof head + finished->out.used + finished->err.used +
-                    finished->record_length;
+    struct spilled head = { finished->out.used, finished->err.used, finished->record_length };
+    size_t length =
+        sizeof head + finished->out.used + finished->err.used + finished->record_length;
     char *block = malloc(length), *at = block;
     uint64_t offset;
     int r;
@@ -124,8 +124,8 @@ int output_order_add(struct output *output, uint64_t seq, struct finished *finis
         return 0;
     }
     /* The next in order is printed in a moment; others count against the budget. */
-    if (seq != output->next_seq && output->waiting_bytes + cost(finished) >
-        output->budget_bytes) {
+    if (seq != output->next_seq &&
+        output->waiting_bytes + cost(finished) > output->budget_bytes) {
         if (!has_extents) {
             r = spill_whole(output, finished, &word);
             if (r == 0) {
@@ -176,7 +176,7 @@ static int recall(struct output *output, uint64_t offset, struct finished *finis
 
 static void print_word(struct output *output, uint64_t word)
 {
-    struct finished spilled = {.record = NULL};
+    struct finished spilled = { .record = NULL };
     struct finished *kept;
 
     if (word == WORD_NOTHING)

@@ -25,7 +25,7 @@ static bool bar_is_welcome(void)
 
 void progress_open(struct progress *progress, enum progress_mode mode)
 {
-    *progress = (struct progress){.mode = mode, .next = NO_DEADLINE};
+    *progress = (struct progress){ .mode = mode, .next = NO_DEADLINE };
     if (mode == PROGRESS_AUTO)
         progress->mode = bar_is_welcome() ? PROGRESS_BAR : PROGRESS_NONE;
     else if (mode == PROGRESS_BAR && isatty(STDERR_FILENO) != 1)
@@ -33,8 +33,8 @@ void progress_open(struct progress *progress, enum progress_mode mode)
     if (progress->mode == PROGRESS_NONE)
         return;
     progress->start = cmd_now();
-    progress->next = progress->start +
-                     (progress->mode == PROGRESS_BAR ? BAR_PERIOD : LINES_PERIOD);
+    progress->next =
+        progress->start + (progress->mode == PROGRESS_BAR ? BAR_PERIOD : LINES_PERIOD);
 }
 
 static void put(const char *text, size_t length)

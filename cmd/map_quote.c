@@ -54,7 +54,7 @@ static void put_argument(struct line *line, const char *argument, bool is_comman
 
 size_t quote_line(char *buffer, size_t capacity, char *const *arguments, size_t count)
 {
-    struct line line = {buffer, buffer + capacity - 4, false};
+    struct line line = { buffer, buffer + capacity - 4, false };
 
     for (size_t i = 0; i < count && !line.full; i++) {
         if (i > 0)

@@ -16,8 +16,8 @@ void report_failure(struct run *run, const struct job *job, const char *how)
     if (run->failed > 1)
         return;
     run->first_failure_seq = job->seq;
-    length = snprintf(run->first_failure, sizeof run->first_failure, "job %llu, %s: ",
-                      (unsigned long long)job->seq, how);
+    length = snprintf(run->first_failure, sizeof run->first_failure,
+                      "job %llu, %s: ", (unsigned long long)job->seq, how);
     if (length > 0 && (size_t)length < sizeof run->first_failure - 16)
         (void)quote_line(run->first_failure + length,
                          sizeof run->first_failure - (size_t)length, job->args.vector,

@@ -21,7 +21,7 @@
 
 void run_set_timer(struct run *run, int64_t when)
 {
-    struct itimerspec spec = {.it_interval = {0, 0}};
+    struct itimerspec spec = { .it_interval = { 0, 0 } };
 
     if (when >= run->timer_set)
         return;
@@ -53,9 +53,9 @@ static void on_timer(struct run *run)
 static int wait_writable(int fd, void *user)
 {
     struct run *run = user;
-    struct pollfd fds[3] = {{.fd = fd, .events = POLLOUT},
-                            {.fd = run->signal_fd, .events = POLLIN},
-                            {.fd = run->timer_fd, .events = POLLIN}};
+    struct pollfd fds[3] = { { .fd = fd, .events = POLLOUT },
+                             { .fd = run->signal_fd, .events = POLLIN },
+                             { .fd = run->timer_fd, .events = POLLIN } };
 
     if (run->progress.width_shown > 0)
         progress_erase(&run->progress);
@@ -74,7 +74,7 @@ static int wait_writable(int fd, void *user)
 
 static void arm_input(struct run *run)
 {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT, .data.u64 = EVENT_INPUT};
+    struct epoll_event event = { .events = EPOLLIN | EPOLLONESHOT, .data.u64 = EVENT_INPUT };
     int operation = run->input_registered ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
 
     if (epoll_ctl(run->epoll_fd, operation, run->input.fd, &event) == 0) {
@@ -113,8 +113,8 @@ static void end_of_input(struct run *run)
     if (run->input.error == 0)
         return;
     run->lost_input = true;
-    cmd_say("items: %s: %s", run->options->input_path == NULL ? "standard input"
-                                                              : run->options->input_path,
+    cmd_say("items: %s: %s",
+            run->options->input_path == NULL ? "standard input" : run->options->input_path,
             brood_strerror(run->input.error));
 }
 
@@ -203,8 +203,7 @@ static void check_halt(struct run *run)
     const struct halt *halt = &run->options->halt;
     uint64_t total = run->input_done ? run->next_seq - 1 : run->total;
 
-    if (run->halted || run->no_start ||
-        !halt_is_met(halt, run->done, run->failed, total))
+    if (run->halted || run->no_start || !halt_is_met(halt, run->done, run->failed, total))
         return;
     run->halted = true;
     run->no_start = true;
@@ -230,8 +229,9 @@ static void start_job(struct run *run, struct job *job, int item_error)
         run->not_found = r == -ENOENT ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE;
         run->no_start = true;
     }
-    job_never_ran(run, job, r, r == -EINVAL && item_error != 0 ? "the item holds a NUL byte"
-                                                               : brood_strerror(r));
+    job_never_ran(run, job, r,
+                  r == -EINVAL && item_error != 0 ? "the item holds a NUL byte"
+                                                  : brood_strerror(r));
     check_halt(run);
 }
 
@@ -314,7 +314,7 @@ static void look_after_jobs(struct run *run)
 
 static void show_progress(struct run *run)
 {
-    struct counts counts = {run->done, run->failed, run->total, run->running};
+    struct counts counts = { run->done, run->failed, run->total, run->running };
     const struct sink *out = &run->output.out, *err = &run->output.err;
 
     if (run->progress.mode == PROGRESS_NONE)
@@ -345,9 +345,10 @@ static void check_output(struct run *run)
         stop_all(run, SIGTERM, BROOD_SCOPE_TREE);
         return;
     }
-    cmd_say("%s: %s", run->output.out.error != 0   ? "standard output"
-                      : run->output.err.error != 0 ? "standard error"
-                                                   : "output of jobs",
+    cmd_say("%s: %s",
+            run->output.out.error != 0   ? "standard output"
+            : run->output.err.error != 0 ? "standard error"
+                                         : "output of jobs",
             brood_strerror(error));
 }
 
@@ -365,6 +366,9 @@ static int loop(struct run *run)
     for (;;) {
         int count;
 
+        /* What waits to be printed can be what keeps jobs from starting. */
+        if (output_is_full(&run->output))
+            output_flush(&run->output);
         start_jobs(run);
         output_flush(&run->output);
         look_after_jobs(run);
@@ -382,7 +386,7 @@ static int loop(struct run *run)
 
 static int watch_fd(const struct run *run, int fd, enum event_kind kind)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data.u64 = kind};
+    struct epoll_event event = { .events = EPOLLIN, .data.u64 = kind };
 
     if (fd < 0)
         return -errno;
@@ -441,7 +445,7 @@ static void count_total(struct run *run)
 /* Whether a halt left items unrun can only be told by looking whether there are any. */
 static void look_for_more(struct run *run)
 {
-    struct pollfd fd = {.fd = run->input.fd, .events = POLLIN};
+    struct pollfd fd = { .fd = run->input.fd, .events = POLLIN };
     struct item *items;
     size_t count;
     int error;
@@ -490,7 +494,7 @@ int run_all(struct run *run, const struct map_options *options)
     }
     if (run->halted)
         look_for_more(run);
-    counts = (struct counts){run->done, run->failed, run->next_seq - 1, run->running};
+    counts = (struct counts){ run->done, run->failed, run->next_seq - 1, run->running };
     progress_close(&run->progress, &counts);
     status = report_end(run);
     close_all(run);

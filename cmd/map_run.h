@@ -38,7 +38,7 @@ struct run {
     unsigned running;
     unsigned paused;
     unsigned without_pidfd;
-    struct job *ready; /* the one that could not be started so far */
+    struct job *ready;  /* the one that could not be started so far */
     bool start_blocked; /* until a job ends */
     int64_t retry_at;   /* no start before; 0: at once */
     int64_t retry_since;
@@ -46,12 +46,12 @@ struct run {
     uint64_t next_seq;
     uint64_t done, failed, ended_early, total;
     bool input_done;
-    bool no_start;  /* nothing is started any more */
+    bool no_start; /* nothing is started any more */
     bool halted;
     bool abandoned; /* output is given up: a second signal came */
     bool walk_away; /* a third one: jobs are not waited for */
     bool lost_input, lost_jobs, log_failed, said_limit, output_reported;
-    int not_found;   /* 126 or 127 if the command cannot be run at all */
+    int not_found;    /* 126 or 127 if the command cannot be run at all */
     int death_signal; /* we end by it; 0: by exiting */
     int signal_count;
     sigset_t signals; /* those that signal_fd reads */

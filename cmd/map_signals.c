@@ -19,11 +19,11 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-static const int handled[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGTSTP};
+static const int handled[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGTSTP };
 
 int signals_open(struct run *run)
 {
-    struct sigaction ignore = {.sa_handler = SIG_IGN}, before;
+    struct sigaction ignore = { .sa_handler = SIG_IGN }, before;
 
     (void)sigemptyset(&run->signals);
     for (size_t i = 0; i < sizeof handled / sizeof handled[0]; i++) {
@@ -126,7 +126,7 @@ void signals_read(struct run *run)
 
 void signals_die(const struct run *run)
 {
-    struct sigaction action = {.sa_handler = SIG_DFL};
+    struct sigaction action = { .sa_handler = SIG_DFL };
     sigset_t one;
 
     (void)sigaction(run->death_signal, &action, NULL);

@@ -14,7 +14,7 @@ void sink_open(struct sink *sink, int fd, sink_wait *wait, void *user)
 {
     struct stat status;
 
-    *sink = (struct sink){.fd = fd, .at_line_start = true, .wait = wait, .user = user};
+    *sink = (struct sink){ .fd = fd, .at_line_start = true, .wait = wait, .user = user };
     if (fstat(fd, &status) == 0) {
         sink->never_blocks = S_ISREG(status.st_mode);
         sink->is_terminal = S_ISCHR(status.st_mode) && isatty(fd) == 1;

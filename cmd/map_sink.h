@@ -15,7 +15,7 @@ typedef int sink_wait(int fd, void *user);
 
 struct sink {
     int fd;
-    bool never_blocks;  /* a regular file: written without waiting */
+    bool never_blocks; /* a regular file: written without waiting */
     bool is_terminal;
     bool at_line_start; /* the last byte written was a newline, or there was none */
     int error;          /* negative errno of the first failure; nothing is written after it */

@@ -132,7 +132,7 @@ void stream_clear(struct stream *stream, struct spill *spill)
         spill_release(spill, stream->extents[i].offset, stream->extents[i].bytes);
     free(stream->extents);
     free(stream->memory);
-    *stream = (struct stream){.memory = NULL};
+    *stream = (struct stream){ .memory = NULL };
 }
 
 bool stream_is_empty(const struct stream *stream)

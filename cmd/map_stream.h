@@ -30,8 +30,7 @@ struct stream {
  * Returns    0; -ENOMEM with nothing appended; or what spilling failed with, after which
  *            the bytes are kept in memory and the caller had better read no more.
  */
-int stream_append(struct stream *stream, struct spill *spill, const char *bytes,
-                  size_t length);
+int stream_append(struct stream *stream, struct spill *spill, const char *bytes, size_t length);
 
 /* Moves what is in memory to the spill file. Returns 0 or negative errno. */
 int stream_spill(struct stream *stream, struct spill *spill);

@@ -26,9 +26,9 @@ static const struct {
     const char *text;
     enum piece_kind kind;
 } replacements[] = {
-    {"{}", PIECE_ITEM},       {"{.}", PIECE_NO_EXTENSION},       {"{/}", PIECE_LAST},
-    {"{//}", PIECE_DIRECTORY}, {"{/.}", PIECE_LAST_NO_EXTENSION}, {"{#}", PIECE_SEQ},
-    {"{%}", PIECE_SLOT},
+    { "{}", PIECE_ITEM },        { "{.}", PIECE_NO_EXTENSION },       { "{/}", PIECE_LAST },
+    { "{//}", PIECE_DIRECTORY }, { "{/.}", PIECE_LAST_NO_EXTENSION }, { "{#}", PIECE_SEQ },
+    { "{%}", PIECE_SLOT },
 };
 
 struct piece {
@@ -132,7 +132,7 @@ static int word_parse(struct template_word *word, const char *text, bool literal
 int template_create(struct template *ret_template, char *const *words, size_t word_count,
                     bool literal)
 {
-    struct template tmpl = {.word_count = word_count, .command_is_fixed = true};
+    struct template tmpl = { .word_count = word_count, .command_is_fixed = true };
 
     tmpl.appends = true;
     tmpl.words = calloc(word_count, sizeof *tmpl.words);
@@ -219,7 +219,7 @@ void args_free(struct args *args)
 {
     free(args->vector);
     free(args->bytes);
-    *args = (struct args){.vector = NULL};
+    *args = (struct args){ .vector = NULL };
 }
 
 static size_t last_component(const struct item *item)

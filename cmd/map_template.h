@@ -36,7 +36,8 @@ struct args {
 
 struct template_word;
 
-struct template {
+struct template
+{
     struct template_word *words;
     size_t word_count;
     bool command_is_fixed; /* the first word holds no replacement string */

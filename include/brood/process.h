@@ -346,7 +346,8 @@ BROOD_API int brood_process_pidfd(brood_process *process);
 /*
  * Sends a signal to the child, its group or its tree. To a child that has ended it does
  * nothing and succeeds; the group and tree are reached while the child lives, and a
- * daemon's marked descendants after that too.
+ * daemon's marked descendants after that too. Where /proc cannot be read, or is another PID
+ * namespace's, the tree is the child alone.
  *
  * Returns    0.
  * Errors     -EINVAL (no such signal or scope), -EPERM

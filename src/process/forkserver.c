@@ -5,9 +5,9 @@
  *     event               then
  *     request             fork a child, answer with its pidfd
  *     child ended         reap it, enter its end in the table
- *     guardian died       end the children and enter their ends; if the program is gone
- *                           too, sweep its daemon children; exit
- *     program died        nothing: the guardian ends us
+ *     guardian died       end the children and enter their ends; then guard the program
+ *                           alone until it has new helpers, or sweep when it dies; exit
+ *     program died        end the children, sweep its daemon children, exit
  *
  * Killed itself: its children are killed by the kernel, the guardian does the rest.
  */
@@ -91,7 +91,7 @@ static int prepare_child(const struct brood__kit *kit, const struct request *q)
 static _Noreturn void child_main(struct brood__kit *kit, struct request *q, pid_t server)
 {
     struct guard_slot *slot = &kit->table->slots[q->say.slot];
-    uint32_t requested = SLOT_REQUESTED;
+    const uint64_t requested = guard_word(0, q->say.generation, SLOT_REQUESTED);
     sigset_t none;
     int r;
 
@@ -101,14 +101,11 @@ static _Noreturn void child_main(struct brood__kit *kit, struct request *q, pid_
     r = prepare_child(kit, q);
     if (r < 0) {
         slot->error = r;
-        if (atomic_compare_exchange_strong(&slot->state, &requested, SLOT_FAILED))
-            brood__futex_wake_all(&slot->state);
+        (void)brood__guard_slot_move(slot, requested, 0, SLOT_FAILED);
         _exit(127);
     }
-    slot->pid = (int32_t)getpid();
-    if (!atomic_compare_exchange_strong(&slot->state, &requested, SLOT_BORN))
+    if (!brood__guard_slot_move(slot, requested, (int32_t)getpid(), SLOT_BORN))
         _exit(127);
-    brood__futex_wake_all(&slot->state);
     (void)munmap(kit->table, sizeof *kit->table);
     brood__current_enter(q->launch, kit->tier == BROOD_TIER_C ? kit->program : -1);
     brood__setup_default_signals();
@@ -137,7 +134,7 @@ static void serve(struct brood__kit *kit, struct request *q)
     int pidfd;
 
     /* A request that the program has sent again, or given up, is not for us any more. */
-    if (atomic_load(&slot->state) != SLOT_REQUESTED || slot->generation != q->say.generation)
+    if (atomic_load(&slot->word) != guard_word(0, q->say.generation, SLOT_REQUESTED))
         return;
     pid = brood__fork(true);
     if (pid == 0)
@@ -189,8 +186,8 @@ static void drop_request(struct request *q)
         (void)close(q->fds[i]);
 }
 
-/* Receives and serves one request. False once the program has closed its end. */
-static bool take_request(struct brood__kit *kit)
+/* Receives and serves one request. */
+static void take_request(struct brood__kit *kit)
 {
     static char message[sizeof(struct brood__say) + BROOD__INLINE_BYTES_MAX];
     struct request q = { .launch = NULL };
@@ -199,7 +196,7 @@ static bool take_request(struct brood__kit *kit)
     int r;
 
     if (n < (ssize_t)sizeof q.say)
-        return n != 0;
+        return;
     memcpy(&q.say, message, sizeof q.say);
     if (q.say.what == SAY_REQUEST && q.say.slot < GUARD_SLOT_COUNT) {
         r = take_launch(&q, message + sizeof q.say, (size_t)n - sizeof q.say);
@@ -209,45 +206,67 @@ static bool take_request(struct brood__kit *kit)
             answer(kit, &q, SAY_FAILED, r, -1);
     }
     drop_request(&q);
-    return true;
 }
 
 /* ---- the end ---- */
 
-static _Noreturn void guardian_is_gone(struct brood__kit *kit)
+/* The program is gone: the guardian, if there is one, does the same. */
+static _Noreturn void finish(struct brood__kit *kit)
 {
-    bool program_gone = !brood__pidfd_alive(kit->program);
+    brood__helper_end_children(kit, true);
+    brood__helper_sweep(kit);
+    if (!brood__pidfd_alive(kit->guardian)) /* ends us as well */
+        (void)brood__cgroup_kill(&kit->cgroup, BROOD__CGROUP_ALL, BROOD__NEVER);
+    _exit(0);
+}
+
+/* The guardian is gone. The program shuts the socket when it has new helpers, not before. */
+static _Noreturn void guard_alone(struct brood__kit *kit)
+{
+    struct pollfd entries[2] = { { .fd = kit->program, .events = POLLIN },
+                                 { .fd = kit->socket } };
 
     brood__helper_end_children(kit, true);
-    if (program_gone) {
-        brood__helper_sweep(kit);
-        (void)brood__cgroup_kill(&kit->cgroup, BROOD__CGROUP_ALL, brood__now() + 1000000000);
-    }
+    (void)atomic_fetch_add(&kit->table->epoch, 1);
+    if (kit->socket >= 0)
+        while (poll(entries, 2, -1) <= 0)
+            ;
+    if (!brood__pidfd_alive(kit->program))
+        finish(kit);
     _exit(0);
 }
 
 _Noreturn void brood__forkserver_main(struct brood__kit *kit)
 {
-    int signals;
+    int signals, self;
 
     brood__helper_enter(kit, "brood-forkserver");
     signals = brood__helper_signals();
-    if (signals < 0)
+    self = brood__pidfd_open(getpid());
+    if (signals < 0 || self < 0)
         _exit(1);
     if (kit->cgroup.forkserver >= 0)
         (void)brood__cgroup_join(kit->cgroup.forkserver);
+    brood__helper_say_hello(kit, SAY_FORKSERVER, self, 0);
+    brood__fd_close(&self);
 
     for (;;) {
-        struct pollfd entries[3] = { { .fd = kit->guardian, .events = POLLIN },
+        struct pollfd entries[4] = { { .fd = kit->program, .events = POLLIN },
+                                     { .fd = kit->guardian, .events = POLLIN },
                                      { .fd = signals, .events = POLLIN },
                                      { .fd = kit->socket, .events = POLLIN } };
 
-        (void)poll(entries, 3, -1);
+        (void)poll(entries, 4, -1);
         if (entries[0].revents != 0)
-            guardian_is_gone(kit);
-        if (entries[1].revents != 0)
+            finish(kit);
+        /* Looked at anew: when the guardian is dead, a shut socket means a successor. */
+        if (!brood__pidfd_alive(kit->guardian))
+            guard_alone(kit);
+        if ((entries[3].revents & POLLHUP) != 0)
+            finish(kit);
+        if (entries[2].revents != 0)
             brood__helper_take_signals(kit, signals);
-        if (entries[2].revents != 0 && !take_request(kit))
-            brood__fd_close(&kit->socket); /* the program gives up, or is gone */
+        if (entries[3].revents != 0)
+            take_request(kit);
     }
 }

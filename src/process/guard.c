@@ -19,6 +19,8 @@ struct guard brood__guard = { .lock = PTHREAD_MUTEX_INITIALIZER,
                               .socket = -1,
                               .guardian = -1,
                               .forkserver = -1,
+                              .old_socket = -1,
+                              .old_forkserver = -1,
                               .mark = { .fd = -1 },
                               .cgroup = { .children = -1, .forkserver = -1 } };
 
@@ -82,6 +84,7 @@ void brood__guard_finish(void)
         brood__guard_close_ends();
         brood__guard_end_all_lost();
     }
+    brood__guard_close_old_ends();
     brood__cgroup_remove(&brood__guard.cgroup);
     brood__cgroup_close(&brood__guard.cgroup);
     brood__fd_close(&brood__guard.mark.fd);
@@ -94,6 +97,8 @@ void brood__guard_after_fork(bool closing_all)
         brood__fd_close(&brood__guard.socket);
         brood__fd_close(&brood__guard.guardian);
         brood__fd_close(&brood__guard.forkserver);
+        brood__fd_close(&brood__guard.old_socket);
+        brood__fd_close(&brood__guard.old_forkserver);
         brood__fd_close(&brood__guard.mark.fd);
         brood__cgroup_close(&brood__guard.cgroup);
     }

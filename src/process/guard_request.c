@@ -32,11 +32,17 @@ static int slot_take(uint32_t *ret_slot)
     return r;
 }
 
-/* (L) */
+/* Starts a slot's next generation, in that state. */
+static void slot_renew(struct guard_slot *slot, uint32_t state)
+{
+    uint32_t generation = guard_word_generation(atomic_load(&slot->word)) + 1;
+
+    atomic_store(&slot->word, guard_word(0, generation, state));
+}
+
 void brood__guard_slot_leave(uint32_t slot)
 {
-    brood__guard.table->slots[slot].generation++;
-    atomic_store(&brood__guard.table->slots[slot].state, SLOT_FREE);
+    slot_renew(&brood__guard.table->slots[slot], SLOT_FREE);
     brood__guard.free_slots[brood__guard.free_count++] = slot;
 }
 
@@ -74,10 +80,11 @@ static int launch_file(const struct brood__launch *launch)
 
 static int send_request(const struct brood__launch *l, uint32_t slot)
 {
+    struct guard_slot *s = &brood__guard.table->slots[slot];
     static char message[sizeof(struct brood__say) + BROOD__INLINE_BYTES_MAX]; /* (lock) */
     struct brood__say say = { .what = SAY_REQUEST,
                               .slot = slot,
-                              .generation = brood__guard.table->slots[slot].generation,
+                              .generation = guard_word_generation(atomic_load(&s->word)),
                               .launch_bytes = l->bytes };
     const int *named = brood__launch_ints(l, &l->descriptors);
     int fds[BROOD__FDS_MAX], file = -1, r;
@@ -112,7 +119,7 @@ static enum progress look_at(struct guard_slot *slot, uint32_t epoch, int pidfd)
     bool cannot_change = atomic_load(&brood__guard.table->epoch) != epoch ||
                          (pidfd >= 0 && !brood__pidfd_alive(pidfd));
 
-    if (atomic_load_explicit(&slot->state, memory_order_acquire) != SLOT_REQUESTED)
+    if (guard_word_state(atomic_load(&slot->word)) != SLOT_REQUESTED)
         return DONE;
     return cannot_change ? AGAIN : WAITING;
 }
@@ -124,12 +131,12 @@ static int await_answer(uint32_t slot, uint32_t epoch, int *ret_pidfd)
 
     for (;;) {
         struct brood__say say;
-        int pidfd, r = brood__guard_receive(&say, &pidfd, brood__now() + SLICE_NS);
+        int pidfd = -1, r = brood__guard_receive(&say, &pidfd, brood__now() + SLICE_NS);
 
         if (r == -EAGAIN && atomic_load(&brood__guard.table->epoch) == epoch)
             continue;
         if (r == -EAGAIN) /* answered or not, the child is dead */
-            return look_at(s, epoch, -1) == DONE ? 0 : -EAGAIN;
+            return look_at(s, epoch, -1) == DONE ? 0 : -ESTALE;
         if (r < 0)
             return r;
         if (say.what == SAY_GUARDIAN || say.what == SAY_FORKSERVER) {
@@ -138,7 +145,8 @@ static int await_answer(uint32_t slot, uint32_t epoch, int *ret_pidfd)
                 return r;
             continue;
         }
-        if (say.slot != slot || say.generation != s->generation) {
+        if (say.slot != slot ||
+            say.generation != guard_word_generation(atomic_load(&s->word))) {
             brood__fd_close(&pidfd); /* an answer to a request given up since */
             continue;
         }
@@ -151,18 +159,22 @@ static int await_answer(uint32_t slot, uint32_t epoch, int *ret_pidfd)
 static int await_birth(struct guard_slot *slot, uint32_t epoch, int pidfd)
 {
     for (int i = 0;; i++) {
+        uint64_t seen = atomic_load(&slot->word);
+
         switch (look_at(slot, epoch, i % 64 == 63 ? pidfd : -1)) {
-        case DONE: return atomic_load(&slot->state) == SLOT_FAILED ? slot->error : 0;
-        case AGAIN: return -EAGAIN;
+        case DONE:
+            seen = atomic_load(&slot->word);
+            return guard_word_state(seen) == SLOT_FAILED ? slot->error : 0;
+        case AGAIN: return -ESTALE;
         case WAITING: break;
         }
         if (i >= 200)
-            brood__futex_wait(&slot->state, SLOT_REQUESTED, SLICE_NS / 10);
+            brood__futex_wait(guard_slot_futex(slot), (uint32_t)seen, SLICE_NS / 10);
     }
 }
 
-/* One try. -ECONNRESET: both helpers are gone. -EAGAIN with the slot still REQUESTED: the
- * child is dead and has run nothing. */
+/* One try. -ESTALE: the child, or the forkserver before there was one, is dead, and nothing
+ * has run. -ECONNRESET: guardian and forkserver are dead. */
 static int request(struct brood__launch *launch, uint32_t slot, int *ret_pidfd)
 {
     struct guard_slot *s = &brood__guard.table->slots[slot];
@@ -170,7 +182,7 @@ static int request(struct brood__launch *launch, uint32_t slot, int *ret_pidfd)
     int r;
 
     *ret_pidfd = -1;
-    atomic_store(&s->state, SLOT_REQUESTED);
+    slot_renew(s, SLOT_REQUESTED);
     r = send_request(launch, slot);
     if (r == 0)
         r = await_answer(slot, epoch, ret_pidfd);
@@ -179,6 +191,35 @@ static int request(struct brood__launch *launch, uint32_t slot, int *ret_pidfd)
     if (r < 0)
         brood__fd_close(ret_pidfd);
     return r;
+}
+
+/* Repeats a request that was lost with a forkserver, with the next one. */
+static int request_until_done(struct brood__launch *launch, uint32_t slot, int *ret_pidfd)
+{
+    struct guard_slot *s = &brood__guard.table->slots[slot];
+    int r = -EAGAIN;
+
+    for (int i = 0; i < TRIES_MAX; i++) {
+        uint64_t seen;
+
+        if (!brood__pidfd_alive(brood__guard.guardian)) {
+            r = brood__guard_replace_locked();
+            if (r < 0)
+                return r;
+        }
+        r = request(launch, slot, ret_pidfd);
+        if (r != -ESTALE && r != -ECONNRESET)
+            return r;
+        /* Born, and dead with both helpers, who would have entered its end. */
+        seen = atomic_load(&s->word);
+        if (r == -ECONNRESET && guard_word_state(seen) == SLOT_BORN) {
+            s->code = 0;
+            (void)brood__guard_slot_move(s, seen, guard_word_pid(seen), SLOT_ENDED);
+        }
+        if (r == -ECONNRESET && guard_word_state(seen) >= SLOT_BORN)
+            return guard_word_state(seen) == SLOT_FAILED ? s->error : 0;
+    }
+    return -EAGAIN;
 }
 
 pid_t brood__guard_fork(struct brood__launch *launch, int *ret_pidfd, int *ret_slot)
@@ -195,24 +236,13 @@ pid_t brood__guard_fork(struct brood__launch *launch, int *ret_pidfd, int *ret_s
         (void)pthread_mutex_unlock(&brood__guard.lock);
         return r;
     }
-    for (int i = 0; i < TRIES_MAX; i++) {
-        r = request(launch, slot, ret_pidfd);
-        if (r == -ECONNRESET) {
-            uint32_t state = atomic_load(&brood__guard.table->slots[slot].state);
+    r = request_until_done(launch, slot, ret_pidfd);
+    pid = guard_word_pid(atomic_load(&brood__guard.table->slots[slot].word));
+    if (r == 0 && brood__guard.tier == BROOD_TIER_C) { /* as this namespace sees it */
+        pid_t outer = brood__pidfd_pid(*ret_pidfd);
 
-            r = brood__guard_replace_locked();
-            if (r == 0 && state == SLOT_REQUESTED)
-                r = -EAGAIN;
-            else
-                break; /* it was born, and has died with its forkserver */
-        }
-        if (r != -EAGAIN ||
-            atomic_load(&brood__guard.table->slots[slot].state) != SLOT_REQUESTED)
-            break;
+        pid = outer > 0 ? outer : pid; /* it has ended: its number is for show only */
     }
-    pid = brood__guard.table->slots[slot].pid;
-    if (r == 0 && brood__guard.tier == BROOD_TIER_C && brood__pidfd_pid(*ret_pidfd) > 0)
-        pid = brood__pidfd_pid(*ret_pidfd); /* as this namespace sees it */
     (void)pthread_mutex_unlock(&brood__guard.lock);
     if (r < 0) {
         slot_give_up(slot);
@@ -230,7 +260,7 @@ bool brood__guard_reap(brood_process *process)
     struct rusage usage = { 0 };
     siginfo_t info = { 0 };
 
-    if (atomic_load_explicit(&slot->state, memory_order_acquire) != SLOT_ENDED)
+    if (guard_word_state(atomic_load(&slot->word)) != SLOT_ENDED)
         return false;
     info.si_code = slot->code;
     info.si_status = slot->status;
@@ -251,10 +281,11 @@ bool brood__guard_reap(brood_process *process)
 
 void brood__guard_await_report(int slot)
 {
-    _Atomic uint32_t *state = &brood__guard.table->slots[slot].state;
+    struct guard_slot *s = &brood__guard.table->slots[slot];
+    uint64_t seen = atomic_load(&s->word);
 
-    for (int i = 0; i < 200; i++)
-        if (atomic_load(state) == SLOT_ENDED)
-            return;
-    brood__futex_wait(state, SLOT_BORN, 2000000);
+    for (int i = 0; i < 200 && guard_word_state(seen) == SLOT_BORN; i++)
+        seen = atomic_load(&s->word);
+    if (guard_word_state(seen) == SLOT_BORN)
+        brood__futex_wait(guard_slot_futex(s), (uint32_t)seen, 2000000);
 }

@@ -79,6 +79,17 @@ static bool has_threads(void)
     return brood__reaper_is_me() || count > (brood__reaper_runs() ? 2 : 1);
 }
 
+static int make_mark(void)
+{
+    int r = brood__mark_create(&brood__guard.mark);
+
+    if (r == 0)
+        r = brood__mark_program(&brood__guard.mark);
+    if (r < 0)
+        brood__fd_close(&brood__guard.mark.fd);
+    return r;
+}
+
 /* What is made once and survives replacements. */
 static int make_lasting_parts(int tier)
 {
@@ -99,7 +110,7 @@ static int make_lasting_parts(int tier)
     }
     r = brood__start_time(brood__process_id(), &brood__guard.start_time);
     if (r == 0 && brood__guard.mark.fd < 0)
-        r = brood__mark_create(&brood__guard.mark);
+        r = make_mark();
     if (r < 0)
         return r;
     if (brood__guard.cgroup.children < 0 && tier != BROOD_TIER_A &&
@@ -172,7 +183,6 @@ static void await_helper(int pidfd)
         (void)brood__pidfd_signal(pidfd, SIGKILL);
 }
 
-/* Under the lock. The guardian is dead, and so its forkserver ends its children and itself. */
 void brood__guard_close_ends(void)
 {
     struct rusage usage;
@@ -298,16 +308,48 @@ void brood__guard_end_all_lost(void)
         (void)poll(NULL, 0, 1);
 }
 
+/* The guardian is dead. Its forkserver, if it lives, guards the program alone. */
+static void set_old_aside(void)
+{
+    struct rusage usage;
+    siginfo_t info;
+
+    brood__registry_lock();
+    brood__reaper_watch_guardian(-1);
+    brood__registry_unlock();
+    (void)brood__wait_pidfd(brood__guard.guardian, WEXITED | WNOHANG | __WALL, &info, &usage);
+    brood__fd_close(&brood__guard.guardian);
+    brood__guard_close_old_ends(); /* from the time before, which cannot be */
+    brood__guard.old_socket = brood__guard.socket;
+    brood__guard.old_forkserver = brood__guard.forkserver;
+    brood__guard.socket = brood__guard.forkserver = -1;
+    brood__guard.running = false;
+    brood__guard.restarts++;
+}
+
+void brood__guard_close_old_ends(void)
+{
+    if (brood__guard.old_socket < 0)
+        return;
+    (void)shutdown(brood__guard.old_socket, SHUT_RDWR);
+    await_helper(brood__guard.old_forkserver);
+    brood__fd_close(&brood__guard.old_socket);
+    brood__fd_close(&brood__guard.old_forkserver);
+    brood__guard_end_all_lost();
+}
+
 int brood__guard_replace_locked(void)
 {
-    int tier = brood__guard.wanted_tier;
+    int r;
 
-    if (brood__guard.running) {
-        brood__guard_close_ends();
-        brood__guard.restarts++;
+    if (brood__guard.running)
+        set_old_aside();
+    r = brood__guard_start_locked(brood__guard.wanted_tier);
+    if (r == 0)
+        brood__guard_close_old_ends();
+    else if (!brood__pidfd_alive(brood__guard.old_forkserver))
         brood__guard_end_all_lost();
-    }
-    return brood__guard_start_locked(tier);
+    return r;
 }
 
 int brood__guard_replace(void)

@@ -34,6 +34,8 @@ struct guard {
     int socket;
     int guardian; /* pidfds */
     int forkserver;
+    int old_socket;       /* of a forkserver whose guardian died, which guards alone until */
+    int old_forkserver;   /* there is a new one */
     uint32_t *free_slots; /* a stack; taken and left under the registry lock */
     uint32_t free_count;
 };
@@ -49,6 +51,9 @@ void brood__guard_end_all_lost(void);
 
 /* Ends the helpers, and reaps the guardian. */
 void brood__guard_close_ends(void);
+
+/* Ends a forkserver that guards alone. */
+void brood__guard_close_old_ends(void);
 
 /* One message from the helpers, with at most one descriptor; -EAGAIN if none came in time,
  * -ECONNRESET when both are gone. */

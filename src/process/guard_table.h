@@ -8,13 +8,15 @@
  *                           |                                                   |
  *                           `--child or forkserver--> FAILED --program-> FREE <-'
  *
- * Invariant: a child runs its function only after it has itself made the slot BORN, by a
- * compare-exchange from REQUESTED. So a slot that is REQUESTED when its forkserver and that
- * server's children are dead has run nothing, and may be requested again.
+ * State, generation and pid are one word. Each request is a new generation.
  *
- * Who writes what: `state` as drawn. `generation` the program, while FREE. `pid` the child,
- * before BORN. `error` whoever makes it FAILED, before. `info` and `usage` whoever makes it
- * ENDED, before; the store of `state` is a release, and its load an acquire.
+ * Invariant: a child runs its function only after it has itself made the slot BORN, by a
+ * compare-exchange from REQUESTED of its own generation. So a slot that is REQUESTED when
+ * its forkserver and that server's children are dead has run nothing, and may be requested
+ * again; and whatever an earlier request still starts finds another generation, and exits.
+ *
+ * Who writes what: the word as drawn. `error` whoever makes it FAILED, before. The rest
+ * whoever makes it ENDED, before. The program is the only reader of these, after.
  *
  * Dying: the program at any step: guardian and forkserver kill all and end. The forkserver:
  * the guardian kills and reaps its children, makes their slots ENDED, and then moves
@@ -26,23 +28,53 @@
 
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/resource.h>
 
 enum { SLOT_FREE, SLOT_REQUESTED, SLOT_BORN, SLOT_ENDED, SLOT_FAILED };
 
 struct guard_slot {
-    _Atomic uint32_t state; /* a futex */
-    uint32_t generation;
-    int32_t pid; /* as the forkserver sees it */
+    _Atomic uint64_t word; /* pid:32, as the forkserver sees it | generation:29 | state:3 */
     int32_t error;
     int32_t code; /* si_code and si_status */
     int32_t status;
+    int32_t reserved;
     int64_t user_us, system_us, max_rss_kib, minor_faults, major_faults;
-    int64_t reserved;
 };
 
-_Static_assert(sizeof(struct guard_slot) == 72, "the slots of one table add up to 2.3 MiB");
+_Static_assert(sizeof(struct guard_slot) == 64, "a cache line, so that slots do not share");
+
+static inline uint64_t guard_word(int32_t pid, uint32_t generation, uint32_t state)
+{
+    return (uint64_t)(uint32_t)pid << 32 | (generation & 0x1fffffffu) << 3 | state;
+}
+
+static inline uint32_t guard_word_state(uint64_t word)
+{
+    return (uint32_t)word & 7;
+}
+
+static inline uint32_t guard_word_generation(uint64_t word)
+{
+    return (uint32_t)word >> 3;
+}
+
+static inline int32_t guard_word_pid(uint64_t word)
+{
+    return (int32_t)(word >> 32);
+}
+
+/* The half of the word that has the state: what a futex can wait for. */
+static inline _Atomic uint32_t *guard_slot_futex(struct guard_slot *slot)
+{
+    _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the lower half comes first");
+    return (_Atomic uint32_t *)(void *)&slot->word;
+}
+
+/* Moves a slot on from `seen`, and wakes who waits for that. False: somebody was first. */
+bool brood__guard_slot_move(struct guard_slot *slot, uint64_t seen, int32_t pid,
+                            uint32_t state);
 
 #define GUARD_SLOT_COUNT 32768 /* address space; memory is taken as slots are used */
 #define GUARD_LAUNCH_COUNT 64

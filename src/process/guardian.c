@@ -4,8 +4,8 @@
  *
  *     event               then
  *     forkserver died     end its children, enter their ends, move the epoch, fork another
- *     program died, or    kill the forkserver, end its children, sweep the program's own
- *       shut its socket     daemon children, exit
+ *     program died, or    sweep its own daemon children, wait for the forkserver to end
+ *       shut its socket     the others, exit
  *     child ended         reap it
  *
  * Killed itself: the forkserver sees it and ends what it started; see forkserver.c.
@@ -31,15 +31,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define RETRY_MS 50 /* when a new forkserver cannot be forked */
-
-/* Says who a helper is. Never waits: a program that does not read learns it later. */
-static void say_hello(const struct brood__kit *kit, uint32_t what, int pidfd, int error)
-{
-    const struct brood__say say = { .what = what, .error = error };
-
-    (void)brood__send(kit->socket, &say, sizeof say, &pidfd, pidfd >= 0 ? 1 : 0, MSG_DONTWAIT);
-}
+#define RETRY_MS 50                             /* when a new forkserver cannot be forked */
+#define FORKSERVER_NS (2 * (int64_t)1000000000) /* for it to end its children */
+#define KILL_NS ((int64_t)1000000000)           /* for a cgroup to become empty */
 
 /* ---- starting the forkserver ---- */
 
@@ -141,13 +135,20 @@ static int start_forkserver(struct brood__kit *kit)
 
 /* ---- ends ---- */
 
+/*
+ * The program is gone. The forkserver sees that too, ends its children and sweeps as we do
+ * here, at the same time, so that either of us may be killed meanwhile; so we wait for it
+ * rather than kill it.
+ */
 static _Noreturn void finish(struct brood__kit *kit)
 {
-    if (kit->forkserver >= 0)
-        (void)brood__pidfd_signal(kit->forkserver, SIGKILL);
-    (void)brood__cgroup_kill(&kit->cgroup, BROOD__CGROUP_FORKSERVER, brood__now() + 1000000000);
-    brood__helper_end_children(kit, false);
+    struct pollfd entry = { .fd = kit->forkserver, .events = POLLIN };
+
     brood__helper_sweep(kit);
+    if (kit->forkserver >= 0 && brood__poll(&entry, 1, brood__now() + FORKSERVER_NS) == 0)
+        (void)brood__pidfd_signal(kit->forkserver, SIGKILL);
+    (void)brood__cgroup_kill(&kit->cgroup, BROOD__CGROUP_FORKSERVER, brood__now() + KILL_NS);
+    brood__helper_end_children(kit, false);
     brood__cgroup_remove(&kit->cgroup);
     _exit(0);
 }
@@ -155,7 +156,7 @@ static _Noreturn void finish(struct brood__kit *kit)
 static void clean_up_after_forkserver(struct brood__kit *kit)
 {
     brood__fd_close(&kit->forkserver);
-    (void)brood__cgroup_kill(&kit->cgroup, BROOD__CGROUP_FORKSERVER, brood__now() + 1000000000);
+    (void)brood__cgroup_kill(&kit->cgroup, BROOD__CGROUP_FORKSERVER, brood__now() + KILL_NS);
     brood__helper_end_children(kit, true);
     (void)atomic_fetch_add(&kit->table->epoch, 1);
 }
@@ -170,7 +171,7 @@ _Noreturn void brood__guardian_main(struct brood__kit *kit)
     signals = brood__helper_signals();
     if (kit->guardian < 0 || signals < 0)
         _exit(1);
-    say_hello(kit, SAY_GUARDIAN, kit->guardian, 0);
+    brood__helper_say_hello(kit, SAY_GUARDIAN, kit->guardian, 0);
 
     for (;;) {
         struct pollfd entries[4];
@@ -178,12 +179,10 @@ _Noreturn void brood__guardian_main(struct brood__kit *kit)
 
         if (kit->forkserver < 0) {
             r = start_forkserver(kit);
-            if (r == 0)
-                say_hello(kit, SAY_FORKSERVER, kit->forkserver, 0);
-            else if (first)
-                say_hello(kit, SAY_FAILED, -1, r);
-            if (r < 0 && first)
+            if (r < 0 && first) {
+                brood__helper_say_hello(kit, SAY_FAILED, -1, r);
                 _exit(1);
+            }
             first = false;
         }
         entries[0] = (struct pollfd){ .fd = kit->program, .events = POLLIN };

@@ -52,6 +52,10 @@ _Noreturn void brood__forkserver_main(struct brood__kit *kit);
  * subreaper, closes all but the kit's descriptors and 0-2. */
 void brood__helper_enter(struct brood__kit *kit, const char *name);
 
+/* Says who a helper is, or why there is none. Never waits: a program that does not read
+ * learns it later. */
+void brood__helper_say_hello(const struct brood__kit *kit, uint32_t what, int pidfd, int error);
+
 /* A signalfd for SIGCHLD, and what to do when it is readable: reap. */
 int brood__helper_signals(void);
 void brood__helper_take_signals(struct brood__kit *kit, int signals);

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -60,6 +61,13 @@ void brood__helper_enter(struct brood__kit *kit, const char *name)
     close_all_but(kit);
 }
 
+void brood__helper_say_hello(const struct brood__kit *kit, uint32_t what, int pidfd, int error)
+{
+    const struct brood__say say = { .what = what, .error = error };
+
+    (void)brood__send(kit->socket, &say, sizeof say, &pidfd, pidfd >= 0 ? 1 : 0, MSG_DONTWAIT);
+}
+
 int brood__helper_signals(void)
 {
     sigset_t set;
@@ -73,16 +81,32 @@ int brood__helper_signals(void)
 
 /* ---- ends of children ---- */
 
-/* Finds the slot of a child by pid; there is none for adopted descendants. */
-static struct guard_slot *find_slot(struct guard_table *table, pid_t pid)
+bool brood__guard_slot_move(struct guard_slot *slot, uint64_t seen, int32_t pid, uint32_t state)
+{
+    uint64_t next = guard_word(pid, guard_word_generation(seen), state);
+
+    if (!atomic_compare_exchange_strong(&slot->word, &seen, next))
+        return false;
+    brood__futex_wake_all(guard_slot_futex(slot));
+    return true;
+}
+
+/* Enters the end of a child, if it has a slot: adopted descendants have none. */
+static void enter_end(struct guard_table *table, const siginfo_t *info,
+                      const struct rusage *usage)
 {
     uint32_t used = atomic_load(&table->slots_used);
 
-    for (uint32_t i = 0; i < used && i < GUARD_SLOT_COUNT; i++)
-        if (atomic_load_explicit(&table->slots[i].state, memory_order_acquire) == SLOT_BORN &&
-            table->slots[i].pid == pid)
-            return &table->slots[i];
-    return NULL;
+    for (uint32_t i = 0; i < used && i < GUARD_SLOT_COUNT; i++) {
+        struct guard_slot *slot = &table->slots[i];
+        uint64_t seen = atomic_load(&slot->word);
+
+        if (guard_word_state(seen) != SLOT_BORN || guard_word_pid(seen) != info->si_pid)
+            continue;
+        guard_slot_fill(slot, info, usage);
+        (void)brood__guard_slot_move(slot, seen, info->si_pid, SLOT_ENDED);
+        return;
+    }
 }
 
 bool brood__helper_reap(struct brood__kit *kit)
@@ -92,15 +116,8 @@ bool brood__helper_reap(struct brood__kit *kit)
     int r;
 
     while ((r = brood__wait_any(WEXITED | WNOHANG | __WALL, &info, &usage)) == 0 &&
-           info.si_pid != 0) {
-        struct guard_slot *slot = find_slot(kit->table, info.si_pid);
-
-        if (slot == NULL)
-            continue;
-        guard_slot_fill(slot, &info, &usage);
-        atomic_store_explicit(&slot->state, SLOT_ENDED, memory_order_release);
-        brood__futex_wake_all(&slot->state);
-    }
+           info.si_pid != 0)
+        enter_end(kit->table, &info, &usage);
     return r != -ECHILD;
 }
 
@@ -110,12 +127,13 @@ static void settle_slots(struct guard_table *table)
     uint32_t used = atomic_load(&table->slots_used);
 
     for (uint32_t i = 0; i < used && i < GUARD_SLOT_COUNT; i++) {
-        uint32_t born = SLOT_BORN;
+        struct guard_slot *slot = &table->slots[i];
+        uint64_t seen = atomic_load(&slot->word);
 
-        table->slots[i].code =
-            atomic_load(&table->slots[i].state) == SLOT_BORN ? 0 : table->slots[i].code;
-        if (atomic_compare_exchange_strong(&table->slots[i].state, &born, SLOT_ENDED))
-            brood__futex_wake_all(&table->slots[i].state);
+        if (guard_word_state(seen) != SLOT_BORN)
+            continue;
+        slot->code = 0;
+        (void)brood__guard_slot_move(slot, seen, guard_word_pid(seen), SLOT_ENDED);
     }
 }
 
@@ -147,13 +165,19 @@ void brood__helper_take_signals(struct brood__kit *kit, int signals)
 
 /* ---- the program's own children ---- */
 
-static void end_launching(struct guard_table *table)
+/* The number is only a hint: what it means by now may be another's process. */
+static void end_launching(struct brood__kit *kit)
 {
     for (int i = 0; i < GUARD_LAUNCH_COUNT; i++) {
-        int32_t pid = atomic_load(&table->launching[i]);
+        int32_t pid = atomic_load(&kit->table->launching[i]);
+        int pidfd = pid > 0 ? brood__pidfd_open(pid) : -1;
 
-        if (pid > 0)
-            (void)kill(pid, SIGKILL);
+        if (pidfd < 0)
+            continue;
+        if (brood__mark_is_program(pid, kit->mark.id) ||
+            brood__mark_on(pid, kit->mark.id, 0) != MARKED_NO)
+            (void)brood__pidfd_signal(pidfd, SIGKILL);
+        (void)close(pidfd);
     }
 }
 
@@ -162,7 +186,7 @@ void brood__helper_sweep(struct brood__kit *kit)
     const struct brood__kin marked = { .mark_id = kit->mark.id, .not_before = kit->start_time };
     const int64_t deadline = brood__now() + SWEEP_NS;
 
-    end_launching(kit->table);
+    end_launching(kit);
     (void)brood__cgroup_kill(&kit->cgroup, "/children", deadline);
     (void)brood__kin_kill(&marked, deadline);
 }

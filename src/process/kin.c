@@ -19,6 +19,7 @@
 struct seen {
     pid_t pid;
     pid_t parent;
+    pid_t group;
     uint64_t start_time;
     char state; /* R, S, D, T, Z, ... */
     bool chosen;
@@ -38,7 +39,7 @@ static bool read_one(pid_t pid, struct seen *ret_seen)
     char path[64], text[1024];
     unsigned long long start;
     const char *after;
-    int parent;
+    int parent, group;
     ssize_t n;
 
     (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
@@ -46,13 +47,13 @@ static bool read_one(pid_t pid, struct seen *ret_seen)
         return false;
     after = strrchr(text, ')');
     if (after == NULL ||
-        sscanf(
-            after + 1,
-            " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-            &ret_seen->state, &parent, &start) != 3)
+        sscanf(after + 1,
+               " %c %d %d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+               &ret_seen->state, &parent, &group, &start) != 4)
         return false;
     ret_seen->pid = pid;
     ret_seen->parent = parent;
+    ret_seen->group = group;
     ret_seen->start_time = start;
     ret_seen->chosen = ret_seen->spared = false;
     return true;
@@ -171,6 +172,9 @@ static void choose(struct snapshot *s, const struct brood__kin *kin)
     if (kin->mark_id != NULL)
         choose_marked(s, kin);
     hand_down(s);
+    for (size_t i = 0; kin->group != 0 && i < s->count; i++)
+        if (s->all[i].group != kin->group)
+            s->all[i].chosen = false;
 }
 
 /* ---- acting ---- */

@@ -31,11 +31,21 @@ int brood__mark_create(struct brood__mark *ret_mark)
     return 0;
 }
 
+static void *map_page(const struct brood__mark *mark, uint64_t index)
+{
+    return mmap(NULL, 1, PROT_NONE, MAP_PRIVATE, mark->fd, (off_t)(index * PAGE_BYTES));
+}
+
 int brood__mark_map(const struct brood__mark *mark, uint64_t index)
 {
-    void *page = mmap(NULL, 1, PROT_NONE, MAP_PRIVATE, mark->fd, (off_t)(index * PAGE_BYTES));
+    return map_page(mark, index) == MAP_FAILED ? -errno : 0;
+}
 
-    return page == MAP_FAILED ? -errno : 0;
+int brood__mark_program(const struct brood__mark *mark)
+{
+    void *page = map_page(mark, 0);
+
+    return page == MAP_FAILED || madvise(page, 1, MADV_DONTFORK) < 0 ? -errno : 0;
 }
 
 void brood__mark_entry(const struct brood__mark *mark, uint64_t index,
@@ -70,15 +80,29 @@ static bool words_hold(const char *text, const char *id, uint64_t index)
 }
 
 /* A line of /proc/PID/maps: range, permissions, offset, device, inode, name. */
-static bool line_holds(const char *line, const char *id, uint64_t index)
+static bool line_offset(const char *line, const char *id, unsigned long long *ret_offset)
 {
     const char *name = strstr(line, "/memfd:" FILE_PREFIX);
+
+    return name != NULL &&
+           strncmp(name + sizeof "/memfd:" FILE_PREFIX - 1, id, strlen(id)) == 0 &&
+           sscanf(line, "%*s %*s %llx", ret_offset) == 1;
+}
+
+static bool line_holds(const char *line, const char *id, uint64_t index)
+{
     unsigned long long offset;
 
-    if (name == NULL || strncmp(name + sizeof "/memfd:" FILE_PREFIX - 1, id, strlen(id)) != 0)
-        return false;
-    return index == 0 || (sscanf(line, "%*s %*s %llx", &offset) == 1 &&
-                          offset == (unsigned long long)index * PAGE_BYTES);
+    return line_offset(line, id, &offset) && offset != 0 &&
+           (index == 0 || offset == (unsigned long long)index * PAGE_BYTES);
+}
+
+static bool line_is_program(const char *line, const char *id, uint64_t index)
+{
+    unsigned long long offset;
+
+    (void)index;
+    return line_offset(line, id, &offset) && offset == 0;
 }
 
 typedef bool piece_test(const char *piece, const char *id, uint64_t index);
@@ -135,4 +159,13 @@ enum brood__marked brood__mark_on(pid_t pid, const char *id, uint64_t index)
         return MARKED_YES;
     /* A process that has memory but no environment yet is being executed. */
     return no_environment && !no_maps ? MARKED_UNCLEAR : MARKED_NO;
+}
+
+bool brood__mark_is_program(pid_t pid, const char *id)
+{
+    char path[64];
+    bool empty;
+
+    (void)snprintf(path, sizeof path, "/proc/%d/maps", (int)pid);
+    return any_piece(path, '\n', "", line_is_program, id, 0, &empty);
 }

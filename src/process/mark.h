@@ -1,8 +1,8 @@
 /*
  * Marks: how a daemon's descendants are known when nothing else ties them to their program.
  *
- * Each program that needs one has a random id, and each of its daemon children an index. A
- * child made by fork maps page `index` of a file named after the id, which /proc/PID/maps
+ * Each program that needs one has a random id, and each of its daemon children an index from 1.
+ * A child made by fork maps page `index` of a file named after the id, which /proc/PID/maps
  * shows and every fork inherits; its environment, and a command's, holds
  * BROOD_GUARD=id:index, which /proc/PID/environ shows and every exec inherits. Marks add up
  * where daemons nest.
@@ -27,6 +27,13 @@ int brood__mark_create(struct brood__mark *ret_mark);
 
 /* In the child: maps its page. Async-signal-safe. */
 int brood__mark_map(const struct brood__mark *mark, uint64_t index);
+
+/*
+ * In the program itself: maps page 0, and only here, for forks do not inherit it. It is on
+ * the program and, until they execute, on commands that share its memory.
+ */
+int brood__mark_program(const struct brood__mark *mark);
+bool brood__mark_is_program(pid_t pid, const char *id);
 
 /* Writes "BROOD_GUARD=..." with the marks this process has and the new one. */
 void brood__mark_entry(const struct brood__mark *mark, uint64_t index,

@@ -199,10 +199,6 @@ void brood_process_free(brood_process *process)
     }
     brood__registry_lock();
     process->exported = false;
-    if (process->state == RUNNING) {
-        brood__reaper_forget(process);
-        brood__reaper_watch(process);
-    }
     brood__child_release(process);
     brood__registry_unlock();
 }
@@ -253,8 +249,6 @@ int brood_process_pidfd(brood_process *process)
         fd = -ESRCH;
     } else if (process->pidfd >= 0) {
         fd = process->pidfd;
-        if (process->state == RUNNING && !process->exported)
-            brood__reaper_watch_slowly(process);
         process->exported = true;
     } else { /* it has ended, and its pidfd with it: anything readable will do */
         fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -361,7 +355,8 @@ int brood_process_signal(brood_process *process, int signal, int scope)
             r = brood__kin_kill(&kin, brood__now() + 1000000000);
         else
             r = brood__kin_signal(&kin, signal, NULL, NULL);
-        return r < 0 && r != -ETIMEDOUT ? r : 0;
+        if (r != -ENOTSUP)
+            return r < 0 && r != -ETIMEDOUT ? r : 0;
     }
     brood__registry_lock();
     r = signal_running(process, signal, scope);

@@ -1,7 +1,8 @@
 #include "process/reaper.h"
 
+#include "base/clock.h"
 #include "base/fd.h"
-#include "base/log.h"
+#include "base/linux.h"
 #include "process/guard.h"
 #include "process/registry.h"
 
@@ -15,7 +16,8 @@
 #include <unistd.h>
 
 #define EVENTS_MAX 64
-#define SLOW_MS 50     /* how often to look at children that others watch */
+#define TICK_MS 50 /* how soon to look at new children */
+#define NS_PER_MS ((int64_t)1000000)
 #define UNSETTLED_MS 2 /* at ended ones whose report has still to come from the forkserver */
 #define RETRY_MS 100   /* at a guardian that could not be replaced */
 #define STACK_BYTES (128 * 1024)
@@ -31,7 +33,8 @@ static struct {
     int epoll;
     int wake;            /* an eventfd */
     int guardian;        /* (L) the pidfd watched, or -1 */
-    unsigned slow_count; /* (L) */
+    bool ticking;        /* (L) the thread wakes by itself within a tick */
+    unsigned soon_count; /* (L) children to be looked at soon */
     bool unsettled;      /* (L) */
 } reaper = { .epoll = -1, .wake = -1, .guardian = -1 };
 
@@ -54,31 +57,25 @@ static int epoll_add(int fd, uint64_t about)
 
 /* ---- what others ask ---- */
 
-void brood__reaper_watch_slowly(brood_process *process)
-{
-    brood__reaper_forget(process);
-    process->slow = true;
-    if (reaper.slow_count++ == 0)
-        wake();
-}
-
 void brood__reaper_watch(brood_process *process)
 {
-    if (process->watched || process->slow)
+    if (process->watched || process->soon)
         return;
-    if (process->pidfd >= 0 && epoll_add(process->pidfd, process->id) == 0)
-        process->watched = true;
-    else
-        brood__reaper_watch_slowly(process); /* out of memory or watches: look, then */
+    process->soon = true;
+    reaper.soon_count++;
+    if (!reaper.ticking) {
+        reaper.ticking = true;
+        wake();
+    }
 }
 
 void brood__reaper_forget(brood_process *process)
 {
     if (process->watched)
         (void)epoll_ctl(reaper.epoll, EPOLL_CTL_DEL, process->pidfd, NULL);
-    if (process->slow)
-        reaper.slow_count--;
-    process->watched = process->slow = false;
+    if (process->soon)
+        reaper.soon_count--;
+    process->watched = process->soon = false;
 }
 
 void brood__reaper_watch_guardian(int pidfd)
@@ -97,38 +94,60 @@ static void child_event(uint32_t id)
     brood__registry_lock();
     process = brood__registry_find(id);
     if (process != NULL && process->watched && !brood__child_reap(process)) {
-        brood__reaper_watch_slowly(process);
+        brood__reaper_forget(process); /* its report is on its way */
+        brood__reaper_watch(process);
         reaper.unsettled = true;
     }
     brood__registry_unlock();
 }
 
-static void look_at_slow_ones(void)
+/* One that runs goes into the epoll set, or where that is full is looked at again. */
+static void look_at(brood_process *process)
+{
+    if (!process->soon || brood__child_reap(process))
+        return;
+    if (!brood__pidfd_alive(process->pidfd)) {
+        reaper.unsettled = true;
+    } else if (epoll_add(process->pidfd, process->id) == 0) {
+        brood__reaper_forget(process);
+        process->watched = true;
+    }
+}
+
+static void tick(void)
 {
     brood_process *process, *older;
 
     brood__registry_lock();
     reaper.unsettled = false;
-    for (process = brood__registry_newest(); process != NULL; process = older) {
+    for (process = brood__registry_newest(); process != NULL && reaper.soon_count > 0;
+         process = older) {
         older = process->older;
-        if (!process->slow || brood__child_reap(process))
-            continue;
-        if (process->slot >= 0 && !process->exported)
-            reaper.unsettled = true;
+        look_at(process);
     }
     brood__registry_unlock();
 }
 
-static int next_timeout(bool guardian_missing)
+/* Milliseconds to sleep, -1 for ever. `tick_at` is when the last tick was to end. */
+static int next_timeout(int64_t *tick_at, bool guardian_missing)
 {
-    int timeout;
+    int64_t now = brood__now();
+    int period, left;
 
     brood__registry_lock();
-    timeout = reaper.slow_count == 0 ? -1 : reaper.unsettled ? UNSETTLED_MS : SLOW_MS;
+    reaper.ticking = reaper.soon_count > 0;
+    period = !reaper.ticking ? -1 : reaper.unsettled ? UNSETTLED_MS : TICK_MS;
     brood__registry_unlock();
-    if (guardian_missing && (timeout < 0 || timeout > RETRY_MS))
-        timeout = RETRY_MS;
-    return timeout;
+    if (guardian_missing && (period < 0 || period > RETRY_MS))
+        period = RETRY_MS;
+    if (period < 0) {
+        *tick_at = BROOD__NEVER;
+        return -1;
+    }
+    if (*tick_at == BROOD__NEVER || *tick_at > now + period * NS_PER_MS)
+        *tick_at = now + period * NS_PER_MS;
+    left = *tick_at <= now ? 0 : (int)((*tick_at - now + NS_PER_MS - 1) / NS_PER_MS);
+    return left;
 }
 
 static bool is_stopping(void)
@@ -144,12 +163,13 @@ static bool is_stopping(void)
 static void *reaper_main(void *unused)
 {
     struct epoll_event events[EVENTS_MAX];
+    int64_t tick_at = BROOD__NEVER;
     bool guardian_missing = false;
     uint64_t ignored;
 
     (void)pthread_setname_np(pthread_self(), "brood-reaper");
     while (!is_stopping()) {
-        int timeout = next_timeout(guardian_missing);
+        int timeout = next_timeout(&tick_at, guardian_missing);
         int n = epoll_wait(reaper.epoll, events, EVENTS_MAX, timeout);
 
         for (int i = 0; i < n; i++) {
@@ -160,8 +180,10 @@ static void *reaper_main(void *unused)
             else
                 child_event((uint32_t)events[i].data.u64);
         }
-        if (timeout >= 0)
-            look_at_slow_ones();
+        if (tick_at <= brood__now()) {
+            tick();
+            tick_at = BROOD__NEVER;
+        }
         if (guardian_missing)
             guardian_missing = brood__guard_replace() < 0;
     }

@@ -1,9 +1,10 @@
 /*
  * The reaper: one thread that collects children nobody is waiting for, so that none stays a
- * zombie, and that notices the guardian's death. It sleeps in epoll on the children's
- * pidfds. Those that somebody else watches (a joiner, or the caller through
- * brood_process_pidfd()) are taken out of its set, so that an end wakes one thread and not
- * two; the caller's are looked at every 50 ms in case he does not join.
+ * zombie, and that notices the guardian's death.
+ *
+ * A new child, and one that a joiner gave up, is looked at within 50 ms: by then most that
+ * are going to be joined have been, and cost the reaper nothing. One that still runs then
+ * goes into its epoll set, so that children which live long cost nothing either.
  *
  * All but start, stop and after_fork need the registry lock.
  */
@@ -24,9 +25,8 @@ bool brood__reaper_runs(void);
 /* Ends the thread and closes its descriptors. */
 void brood__reaper_stop(void);
 
-/* Watches a child that has a pidfd: at once, or now and then. */
+/* Looks at a child soon. */
 void brood__reaper_watch(brood_process *process);
-void brood__reaper_watch_slowly(brood_process *process);
 
 /* No longer watches it; harmless if it did not. To be called before its pidfd is closed:
  * forked processes hold the same pidfd, and would keep its epoll entry alive. */

@@ -39,7 +39,7 @@ struct brood_process {
     unsigned joiners;        /* (L) threads polling the pidfd at this moment */
     bool exported;           /* (L) the caller has the pidfd: never close it under him */
     bool watched;            /* (L) in the reaper's epoll set */
-    bool slow;               /* (L) on the reaper's list of those to look at now and then */
+    bool soon;               /* (L) the reaper will look at it within a tick */
     int pidfd;               /* (L) -1 when there is none */
     pid_t pid;
     int slot;            /* in the guardian's table; -1: our own child */

@@ -14,6 +14,9 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/types.h>
+
+#define KILL_NS (2 * (int64_t)1000000000) /* then what is left cannot be killed */
 
 /* ---- one ---- */
 
@@ -30,9 +33,7 @@ static void joiner_leave(brood_process *process)
 {
     if (--process->joiners > 0)
         return;
-    if (process->state == RUNNING && process->exported)
-        brood__reaper_watch_slowly(process);
-    else if (process->state == RUNNING)
+    if (process->state == RUNNING)
         brood__reaper_watch(process);
     else if (!process->exported)
         brood__fd_close(&process->pidfd);
@@ -130,39 +131,89 @@ int brood_process_exit_code(brood_process *process, int *ret_code)
 
 /* ---- stop ---- */
 
-/* The tree before the first signal: what leaves it by its parent's death is still ours. */
-static int terminate_tree(brood_process *process, struct brood__kin *kin,
-                          struct brood__kin_ref **ret_refs)
+/* What carries the child's mark, whether or not the child lives. */
+static struct brood__kin marked_kin(const brood_process *process)
 {
-    *kin = (struct brood__kin){ .root = process->pid };
-    if (process->mark_index != 0) {
-        kin->mark_id = brood__guard_mark_id();
-        kin->mark_index = process->mark_index;
-        kin->not_before = brood__guard_start_time();
+    struct brood__kin kin = { .root = 0 };
+
+    if (process->mark_index != 0 && brood__guard_mark_id()[0] != '\0') {
+        kin.mark_id = brood__guard_mark_id();
+        kin.mark_index = process->mark_index;
+        kin.not_before = brood__guard_start_time();
     }
-    if (kin->mark_id != NULL && kin->mark_id[0] == '\0')
-        kin->mark_id = NULL;
-    return brood__kin_signal(kin, SIGTERM, ret_refs, &kin->also_count);
+    return kin;
 }
 
-/* The number may be somebody else's once the child is dead: then only what was seen before,
- * and what carries its mark, is meant. */
-static int kill_tree(brood_process *process, struct brood__kin *kin,
-                     const struct brood__kin_ref *refs)
+/* SIGTERM to the tree, which is listed: what leaves it by its parent's death is still ours. */
+static int terminate_tree(brood_process *process, struct brood__kin_ref **ret_refs,
+                          size_t *ret_count)
 {
+    struct brood__kin kin = marked_kin(process);
+
+    kin.root = brood_process_is_alive(process) == 1 ? process->pid : 0;
+    return brood__kin_signal(&kin, SIGTERM, ret_refs, ret_count);
+}
+
+/* The child's number may be somebody else's once it is dead: then only what was listed
+ * before, and what carries its mark, is meant. */
+static int kill_tree(brood_process *process, const struct brood__kin_ref *refs, size_t count)
+{
+    struct brood__kin kin = marked_kin(process);
     int r;
 
-    kin->also = refs;
-    kin->root = brood_process_is_alive(process) == 1 ? process->pid : 0;
-    r = brood__kin_kill(kin, brood__now() + 2000000000);
+    kin.also = refs;
+    kin.also_count = count;
+    kin.root = brood_process_is_alive(process) == 1 ? process->pid : 0;
+    r = brood__kin_kill(&kin, brood__now() + KILL_NS);
     return r == -ETIMEDOUT ? 0 : r;
+}
+
+/* A group lives on after its leader. Our own child is not reaped yet, so the group is still
+ * its; the forkserver reaps at once, but what it starts is marked. */
+static int kill_group(brood_process *process)
+{
+    struct brood__kin kin = marked_kin(process);
+    int r = brood_process_signal(process, SIGKILL, BROOD_SCOPE_GROUP);
+
+    if (r < 0 || process->slot < 0 || !process->group_leader || kin.mark_id == NULL)
+        return r;
+    kin.group = process->pid;
+    r = brood__kin_kill(&kin, brood__now() + KILL_NS);
+    return r == -ETIMEDOUT || r == -ENOTSUP ? 0 : r;
+}
+
+static int stop_tree(brood_process *process, int64_t deadline)
+{
+    struct brood__kin_ref *refs = NULL;
+    size_t count = 0;
+    int r = terminate_tree(process, &refs, &count);
+
+    if (r >= 0)
+        r = brood_process_signal(process, SIGCONT, BROOD_SCOPE_TREE);
+    if (r >= 0) {
+        (void)brood__process_await(process, deadline, false);
+        r = kill_tree(process, refs, count);
+    }
+    free(refs);
+    return r;
+}
+
+static int stop_one_or_group(brood_process *process, int64_t deadline, int scope)
+{
+    int r = brood_process_signal(process, SIGTERM, scope);
+
+    if (r == 0)
+        r = brood_process_signal(process, SIGCONT, scope);
+    if (r < 0)
+        return r;
+    r = brood__process_await(process, deadline, false);
+    if (scope == BROOD_SCOPE_GROUP)
+        return kill_group(process);
+    return r == -ETIMEDOUT ? brood_process_signal(process, SIGKILL, scope) : r;
 }
 
 int brood_process_stop(brood_process *process, int64_t grace, int scope)
 {
-    struct brood__kin_ref *refs = NULL;
-    struct brood__kin kin;
-    bool tree = scope == BROOD_SCOPE_TREE;
     int64_t deadline;
     int r = check_started(process);
 
@@ -172,71 +223,63 @@ int brood_process_stop(brood_process *process, int64_t grace, int scope)
         r = -EINVAL;
     if (r < 0)
         return r;
-    if (tree && brood_process_is_alive(process) == 1)
-        r = terminate_tree(process, &kin, &refs);
-    else if (tree)
-        kin = (struct brood__kin){ .root = 0 };
-    else
-        r = brood_process_signal(process, SIGTERM, scope);
-    if (r >= 0)
-        r = brood_process_signal(process, SIGCONT, scope);
-    if (r >= 0) {
-        r = brood__process_await(process, deadline, false);
-        if (tree)
-            r = kill_tree(process, &kin, refs);
-        else if (r == -ETIMEDOUT || scope == BROOD_SCOPE_GROUP)
-            r = brood_process_signal(process, SIGKILL, scope);
-    }
-    free(refs);
+    r = -ENOTSUP;
+    if (scope == BROOD_SCOPE_TREE)
+        r = stop_tree(process, deadline);
+    if (r == -ENOTSUP) /* nobody to be found: the child alone, then */
+        r = stop_one_or_group(process, deadline,
+                              scope == BROOD_SCOPE_GROUP ? scope : BROOD_SCOPE_PROCESS);
     return r < 0 ? r : brood__process_await(process, BROOD__NEVER, true);
 }
 
 /* ---- several ---- */
 
-/* Makes the poll set. Returns the index of one that is known dead, or -1. (L) */
+/* Makes the poll set, of those that run. Returns the lowest index of one that does not, or
+ * -1. (L) */
 static ssize_t fill_entries(brood_process *const *processes, size_t count,
                             struct pollfd *entries)
 {
+    ssize_t ended = -1;
+
     for (size_t i = 0; i < count; i++) {
         brood_process *p = processes[i];
+        bool runs = p != NULL && p->state == RUNNING && p->pidfd >= 0;
 
-        entries[i] = (struct pollfd){ .fd = -1, .events = POLLIN };
-        if (p == NULL)
-            continue;
-        if (p->state != RUNNING || p->pidfd < 0)
-            return (ssize_t)i;
-        entries[i].fd = p->pidfd;
+        entries[i] = (struct pollfd){ .fd = runs ? p->pidfd : -1, .events = POLLIN };
+        if (p != NULL && !runs && ended < 0)
+            ended = (ssize_t)i;
     }
-    return -1;
+    return ended;
 }
 
 static int wait_any(brood_process *const *processes, size_t count, int64_t deadline,
                     struct pollfd *entries, size_t *ret_index)
 {
-    ssize_t dead;
-    int r = 1;
+    ssize_t ended;
+    int r;
 
     brood__registry_lock();
-    dead = fill_entries(processes, count, entries);
-    for (size_t i = 0; dead < 0 && i < count; i++)
+    ended = fill_entries(processes, count, entries);
+    for (size_t i = 0; i < count; i++)
         if (processes[i] != NULL)
             joiner_enter(processes[i]);
     brood__registry_unlock();
-    if (dead < 0) {
-        r = brood__poll(entries, count, deadline);
-        brood__registry_lock();
-        for (size_t i = 0; i < count; i++)
-            if (processes[i] != NULL)
-                joiner_leave(processes[i]);
-        brood__registry_unlock();
-        for (size_t i = count; r > 0 && i-- > 0;)
-            if (entries[i].revents != 0)
-                dead = (ssize_t)i;
+    r = brood__poll(entries, count, ended >= 0 ? 0 : deadline);
+    brood__registry_lock();
+    for (size_t i = 0; i < count; i++)
+        if (processes[i] != NULL)
+            joiner_leave(processes[i]);
+    brood__registry_unlock();
+    for (size_t i = 0; r > 0 && i < count; i++) {
+        if (entries[i].revents != 0 && (ended < 0 || (ssize_t)i < ended)) {
+            ended = (ssize_t)i;
+            break;
+        }
     }
-    if (r <= 0)
+    if (ended < 0)
         return r < 0 ? r : -ETIMEDOUT;
-    *ret_index = (size_t)dead;
-    return brood__process_await(processes[dead], BROOD__NEVER, true);
+    *ret_index = (size_t)ended;
+    return brood__process_await(processes[ended], BROOD__NEVER, true);
 }
 
 static int check_all(brood_process *const *processes, size_t count)
