@@ -53,7 +53,7 @@ typedef struct brood_guardian_options {
 typedef struct brood_guardian_info {
     size_t size;            /* set by the caller: BROOD_GUARDIAN_INFO_INIT */
     int32_t tier;           /* BROOD_TIER_A, _B or _C */
-    int32_t guardian_pid;   /* as this process sees it */
+    int32_t guardian_pid;   /* as this process sees it; 0: dead, not replaced yet */
     int32_t forkserver_pid; /* likewise */
     uint32_t restart_count; /* how often either was replaced */
     int32_t started_late;   /* 1: the program had threads already */

@@ -285,7 +285,8 @@ BROOD_API int brood_process_is_alive(brood_process *process);
  * The child's process id. It is a name only while the child lives; signals sent through
  * this library never reach a later process of the same number.
  *
- * Returns    the pid, over 0.
+ * Returns    the pid, over 0; -ESRCH also for a forkserver child of tier C that ended before
+ *            its number in this namespace could be learnt.
  * Threads    Any thread.
  * Since      0.1
  */

@@ -79,7 +79,9 @@ pid_t brood__pidfd_pid(int pidfd)
     if (r < 0)
         return r;
     line = strstr(text, "\nPid:");
-    return line == NULL ? -ENODATA : (pid_t)atoi(line + 5);
+    if (line == NULL)
+        return -ENODATA;
+    return atoi(line + 5) > 0 ? (pid_t)atoi(line + 5) : -ESRCH; /* reaped: the kernel says -1 */
 }
 
 /* The part of struct pidfd_info that was there when exit reports came (Linux 6.15); older

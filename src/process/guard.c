@@ -146,6 +146,14 @@ int brood_guardian_start(const brood_guardian_options *options)
     return r;
 }
 
+/* Never negative: somebody will give it to kill(). */
+static int32_t pid_or_0(int pidfd)
+{
+    pid_t pid = brood__pidfd_pid(pidfd);
+
+    return pid > 0 ? pid : 0;
+}
+
 int brood_guardian_status(brood_guardian_info *ret_info)
 {
     brood_guardian_info info = BROOD_GUARDIAN_INFO_INIT;
@@ -162,8 +170,8 @@ int brood_guardian_status(brood_guardian_info *ret_info)
     while (brood__guard_receive(&say, &pidfd, 0) == 0)
         (void)brood__guard_take_hello(&say, pidfd);
     info.tier = brood__guard.tier;
-    info.guardian_pid = brood__pidfd_pid(brood__guard.guardian);
-    info.forkserver_pid = brood__pidfd_pid(brood__guard.forkserver);
+    info.guardian_pid = pid_or_0(brood__guard.guardian);
+    info.forkserver_pid = pid_or_0(brood__guard.forkserver);
     info.restart_count = brood__guard.restarts;
     info.started_late = brood__guard.late;
     (void)snprintf(info.guarantee, sizeof info.guarantee, "%s", guarantees[brood__guard.tier]);

@@ -241,7 +241,7 @@ pid_t brood__guard_fork(struct brood__launch *launch, int *ret_pidfd, int *ret_s
     if (r == 0 && brood__guard.tier == BROOD_TIER_C) { /* as this namespace sees it */
         pid_t outer = brood__pidfd_pid(*ret_pidfd);
 
-        pid = outer > 0 ? outer : pid; /* it has ended: its number is for show only */
+        pid = outer > 0 ? outer : 0; /* it has ended, and nobody can say any more */
     }
     (void)pthread_mutex_unlock(&brood__guard.lock);
     if (r < 0) {

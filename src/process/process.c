@@ -149,6 +149,7 @@ static int start(brood_process *process)
     } else {
         brood__registry_unreserve(process);
         process->pid = 0;
+        process->started_at = 0;
     }
     return r;
 }
@@ -338,7 +339,7 @@ static int check_signal(const brood_process *process, int signal, int scope)
     if (signal <= 0 || signal >= NSIG || scope < BROOD_SCOPE_PROCESS ||
         scope > BROOD_SCOPE_TREE)
         return -EINVAL;
-    return process->pid > 0 ? 0 : -ESRCH;
+    return process->started_at != 0 ? 0 : -ESRCH;
 }
 
 int brood_process_signal(brood_process *process, int signal, int scope)

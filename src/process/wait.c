@@ -80,7 +80,7 @@ static int check_started(const brood_process *process)
 
     if (r < 0)
         return r;
-    return process->pid > 0 ? 0 : -ESRCH;
+    return process->started_at != 0 ? 0 : -ESRCH;
 }
 
 int brood_process_join(brood_process *process, int64_t timeout)
