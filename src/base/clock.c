@@ -3,6 +3,7 @@
 #include <brood/base.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <time.h>
 
 int64_t brood__now(void)
@@ -38,7 +39,7 @@ int64_t brood__time_left(int64_t deadline)
     return deadline > now ? deadline - now : 0;
 }
 
-int brood__poll(struct pollfd *entries, nfds_t count, int64_t deadline)
+static int poll_until(struct pollfd *entries, nfds_t count, int64_t deadline)
 {
     for (;;) {
         int64_t left = brood__time_left(deadline);
@@ -51,6 +52,16 @@ int brood__poll(struct pollfd *entries, nfds_t count, int64_t deadline)
         if (errno != EINTR)
             return -errno;
     }
+}
+
+int brood__poll(struct pollfd *entries, nfds_t count, int64_t deadline)
+{
+    int cancel, r;
+
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+    r = poll_until(entries, count, deadline);
+    (void)pthread_setcancelstate(cancel, NULL);
+    return r;
 }
 
 static int64_t scaled(int64_t count, int64_t unit_ns)

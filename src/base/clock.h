@@ -18,7 +18,7 @@ int brood__deadline(int64_t timeout, int64_t *ret_deadline);
 int64_t brood__time_left(int64_t deadline);
 
 /* poll() until a deadline. Returns the number of ready entries, 0 when the deadline has
- * passed, or a negative errno; signals do not end it. */
+ * passed, or a negative errno; neither signals nor pthread_cancel() end it. */
 int brood__poll(struct pollfd *entries, nfds_t count, int64_t deadline);
 
 #endif

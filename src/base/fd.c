@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -16,14 +17,18 @@ int brood__fd_above_stdio(int fd)
     moved = fcntl(fd, F_DUPFD_CLOEXEC, 3);
     error = errno;
     (void)close(fd);
-    return moved < 0 ? -error : moved;
+    if (moved < 0) /* EINVAL: a limit so low that there is no 3 */
+        return error == EINVAL ? -EMFILE : -error;
+    return moved;
 }
 
 void brood__fd_close(int *fd)
 {
-    if (*fd >= 0)
-        (void)close(*fd);
-    *fd = -1;
+    int closing = *fd;
+
+    *fd = -1; /* first: a handler of a concurrent fork closes what it finds */
+    if (closing >= 0)
+        (void)close(closing);
 }
 
 /* Moves both above stdio, or closes both. */
@@ -113,11 +118,18 @@ int brood__send(int socket, const void *bytes, size_t byte_count, const int *fds
     return 0;
 }
 
-/* Takes the descriptors out of a received message, closing those over `capacity`. */
-static size_t take_fds(struct msghdr *message, int *ret_fds, size_t capacity)
+static void close_fds(const int *fds, size_t count)
 {
-    size_t taken = 0;
+    for (size_t i = 0; i < count; i++)
+        (void)close(fds[i]);
+}
 
+/* Takes the descriptors out of a received message, 3 or higher; all or, with -EMFILE, none. */
+static int take_fds(struct msghdr *message, int *ret_fds, size_t capacity, size_t *ret_count)
+{
+    bool all = (message->msg_flags & MSG_CTRUNC) == 0;
+
+    *ret_count = 0;
     for (struct cmsghdr *h = CMSG_FIRSTHDR(message); h != NULL; h = CMSG_NXTHDR(message, h)) {
         size_t count;
 
@@ -128,13 +140,19 @@ static size_t take_fds(struct msghdr *message, int *ret_fds, size_t capacity)
             int fd;
 
             memcpy(&fd, CMSG_DATA(h) + i * sizeof fd, sizeof fd);
-            if (taken < capacity)
-                ret_fds[taken++] = fd;
-            else
+            fd = brood__fd_above_stdio(fd);
+            all &= fd >= 0 && *ret_count < capacity;
+            if (fd >= 0 && *ret_count < capacity)
+                ret_fds[(*ret_count)++] = fd;
+            else if (fd >= 0)
                 (void)close(fd);
         }
     }
-    return taken;
+    if (all)
+        return 0;
+    close_fds(ret_fds, *ret_count);
+    *ret_count = 0;
+    return -EMFILE;
 }
 
 ssize_t brood__receive(int socket, void *bytes, size_t capacity, int *ret_fds,
@@ -147,17 +165,17 @@ ssize_t brood__receive(int socket, void *bytes, size_t capacity, int *ret_fds,
                               .msg_control = control.bytes,
                               .msg_controllen = sizeof control.bytes };
     ssize_t n;
+    int r;
 
     *ret_fd_count = 0;
     while ((n = recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC)) < 0)
         if (errno != EINTR)
             return -errno;
-    *ret_fd_count = take_fds(&message, ret_fds, fd_capacity);
-    if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
-        for (size_t i = 0; i < *ret_fd_count; i++)
-            (void)close(ret_fds[i]);
+    r = take_fds(&message, ret_fds, fd_capacity, ret_fd_count);
+    if (r == 0 && (message.msg_flags & MSG_TRUNC)) {
+        close_fds(ret_fds, *ret_fd_count);
         *ret_fd_count = 0;
-        return message.msg_flags & MSG_TRUNC ? -EMSGSIZE : -EMFILE;
+        r = -EMSGSIZE;
     }
-    return n;
+    return r < 0 ? r : n;
 }

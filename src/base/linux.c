@@ -63,8 +63,12 @@ int brood__wait_any(int options, siginfo_t *info, struct rusage *usage)
 bool brood__pidfd_alive(int pidfd)
 {
     struct pollfd entry = { .fd = pidfd, .events = POLLIN };
+    int r = -1;
 
-    return pidfd >= 0 && poll(&entry, 1, 0) == 0;
+    /* A signal is no answer, even to a poll that does not wait. */
+    while (pidfd >= 0 && (r = poll(&entry, 1, 0)) < 0 && errno == EINTR)
+        ;
+    return r == 0;
 }
 
 pid_t brood__pidfd_pid(int pidfd)

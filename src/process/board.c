@@ -37,12 +37,13 @@ static void make(void)
     board = b;
 }
 
-void brood__board_after_fork(void)
+void brood__board_after_fork(bool closing_all)
 {
     static const pthread_once_t fresh = PTHREAD_ONCE_INIT;
 
     parent_entries = board == NULL ? NULL : board->entries;
-    free(board);
+    if (!closing_all)
+        free(board);
     board = NULL;
     once = fresh;
 }

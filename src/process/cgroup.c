@@ -141,19 +141,20 @@ static int make_directories(const char *path)
 /* ---- the interface ---- */
 
 /* Ends what a program left whose guardian, forkserver and own life all ended at once. */
-static void remove_stale(const char *own)
+static void remove_stale(const char *own, unsigned long long own_space)
 {
     DIR *directory = opendir(own);
     struct dirent *entry;
 
     while (directory != NULL && (entry = readdir(directory)) != NULL) {
-        unsigned long long named;
+        unsigned long long space, named;
         uint64_t start_time;
         char path[4352];
         int pid, r;
 
-        if (sscanf(entry->d_name, "brood-%d-%llu-", &pid, &named) != 2)
-            continue;
+        if (sscanf(entry->d_name, "brood-%llu-%d-%llu-", &space, &pid, &named) != 3 ||
+            space != own_space)
+            continue; /* numbers of another PID namespace say nothing here */
         r = brood__start_time(pid, &start_time);
         if (r == 0 ? start_time == named : r != -ENOENT)
             continue; /* it lives, or nobody can say */
@@ -169,18 +170,26 @@ int brood__cgroup_create(struct brood__cgroup *ret_cgroup, uint64_t start_time, 
                          bool insist)
 {
     struct brood__cgroup *c = ret_cgroup;
+    unsigned long long space;
+    struct stat status;
     char own[3840];
     int fd, r;
 
-    c->path[0] = '\0';
+    c->path = NULL;
     c->children = c->forkserver = -1;
     if (find_own(own, sizeof own) < 0 || (!insist && !is_delegated(own)))
         return -ENOTSUP;
-    (void)snprintf(c->path, sizeof c->path, "%s/brood-%d-%llu-%s", own, (int)getpid(),
-                   (unsigned long long)start_time, id);
+    if (stat("/proc/self/ns/pid", &status) < 0)
+        return -ENOTSUP;
+    space = (unsigned long long)status.st_ino;
+    if (asprintf(&c->path, "%s/brood-%llu-%d-%llu-%s", own, space, (int)getpid(),
+                 (unsigned long long)start_time, id) < 0) {
+        c->path = NULL;
+        return -ENOMEM;
+    }
     r = make_directories(c->path);
     if (r == 0) {
-        remove_stale(own);
+        remove_stale(own, space);
         fd = open_file(c->path, "", "cgroup.kill", O_WRONLY);
         r = fd < 0 ? -ENOTSUP : 0;
         brood__fd_close(&fd);
@@ -206,7 +215,7 @@ int brood__cgroup_kill(const struct brood__cgroup *cgroup, const char *part, int
 {
     int r;
 
-    if (cgroup->path[0] == '\0')
+    if (cgroup->path == NULL)
         return 0;
     r = write_file(cgroup->path, part, "cgroup.kill", "1");
     while (r == 0 && is_populated(cgroup->path, part)) {
@@ -219,7 +228,7 @@ int brood__cgroup_kill(const struct brood__cgroup *cgroup, const char *part, int
 
 void brood__cgroup_remove(const struct brood__cgroup *cgroup)
 {
-    if (cgroup->path[0] != '\0')
+    if (cgroup->path != NULL)
         remove_directories(cgroup->path);
 }
 
@@ -230,5 +239,6 @@ void brood__cgroup_close(struct brood__cgroup *cgroup)
     if (cgroup->forkserver >= 0)
         brood__fd_close(&cgroup->forkserver);
     cgroup->children = cgroup->forkserver = -1;
-    cgroup->path[0] = '\0';
+    free(cgroup->path);
+    cgroup->path = NULL;
 }

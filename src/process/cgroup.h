@@ -1,9 +1,10 @@
 /*
  * Tier B: two cgroup v2 directories below this process's own, where it may make them:
  *
- *     brood-PID-START-ID/children     daemon children that this process forked
- *     brood-PID-START-ID/forkserver   the forkserver and all that it starts
+ *     brood-SPACE-PID-START-ID/children    daemon children that this process forked
+ *     brood-SPACE-PID-START-ID/forkserver  the forkserver and all that it starts
  *
+ * SPACE is the PID namespace, START the clock tick of the program's start.
  * What is born in one stays in it whatever it does, and cgroup.kill (Linux 5.14) ends it at
  * once. A process joins by writing "0" to an open cgroup.procs, 13 us where measured.
  */
@@ -14,8 +15,8 @@
 #include <stdint.h>
 
 struct brood__cgroup {
-    char path[4096]; /* "": there is none */
-    int children;    /* cgroup.procs of each, open for writing; -1: none */
+    char *path;   /* NULL: there is none */
+    int children; /* cgroup.procs of each, open for writing; -1: none */
     int forkserver;
 };
 

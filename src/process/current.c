@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -42,7 +43,7 @@ void brood__current_enter(const struct brood__launch *l, int parent_pidfd)
     memset(&current.parent, 0, sizeof current.parent);
     current.self.size = current.parent.size = sizeof current.self;
     current.self.daemon = l->daemon;
-    current.self.start_method = l->start_method;
+    current.self.start_method = l->used_method;
     copy_name(current.self.name, l->name);
     copy_name(current.lineage, l->lineage);
     current.has_parent = true;
@@ -91,7 +92,7 @@ void brood__flush_stdio(void)
     FILE *streams[] = { stdout, stderr };
 
     for (int i = 0; i < 2; i++) {
-        if (ftrylockfile(streams[i]) != 0)
+        if (__fpending(streams[i]) == 0 || ftrylockfile(streams[i]) != 0)
             continue;
         (void)fflush(streams[i]);
         funlockfile(streams[i]);
@@ -151,8 +152,11 @@ static int open_parent(void)
     pidfd = brood__pidfd_open(current.parent.pid);
     if (pidfd < 0)
         return pidfd;
-    if (brood__start_time(current.parent.pid, &start_time) == 0 &&
-        start_time == current.parent_start_time && brood__pidfd_alive(pidfd))
+    /* It is the parent if it still was after the pidfd was opened, or started when it did. */
+    if (brood__pidfd_alive(pidfd) &&
+        (getppid() == current.parent.pid ||
+         (brood__start_time(current.parent.pid, &start_time) == 0 &&
+          start_time == current.parent_start_time)))
         return pidfd;
     (void)close(pidfd);
     return -ESRCH; /* the number is somebody else's by now */

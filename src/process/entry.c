@@ -86,6 +86,8 @@ int brood_main(int argc, char **argv)
     if (argv == NULL)
         return -EINVAL;
     main_argv = argv;
+    if (number == NULL && getenv(BROOD__SPAWN_VARIABLE) != NULL)
+        _exit(127); /* a privileged program does not listen, and must not spawn without end */
     if (number != NULL) {
         struct brood__spawn_head *head = map_letter(number, &bytes);
 

@@ -25,6 +25,7 @@
 #include "process/setup.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -65,7 +66,21 @@ static int find_sources(const struct request *q, struct brood__setup *setup)
     return 0;
 }
 
-static int prepare_child(const struct brood__kit *kit, const struct request *q)
+/* The program's pidfd, for a child that cannot find its parent by number, out of the way of
+ * the numbers it wants its descriptors under. */
+static int keep_program(const struct brood__kit *kit, const struct brood__launch *launch)
+{
+    const int *named = brood__launch_ints(launch, &launch->descriptors);
+    int above = 3, fd;
+
+    for (size_t i = 0; i < launch->descriptors.count; i++)
+        if (named[i] >= above)
+            above = named[i] + 1;
+    fd = fcntl(kit->program, F_DUPFD_CLOEXEC, above);
+    return fd < 0 ? -errno : fd;
+}
+
+static int prepare_child(struct brood__kit *kit, const struct request *q)
 {
     static char entry[BROOD__MARK_ENTRY_BYTES];
     char *entries[] = { entry, NULL };
@@ -84,7 +99,11 @@ static int prepare_child(const struct brood__kit *kit, const struct request *q)
     if (environment == NULL)
         return -ENOMEM;
     environ = environment;
-    setup.keep = kit->tier == BROOD_TIER_C ? kit->program : -1;
+    if (kit->tier == BROOD_TIER_C) {
+        kit->program = setup.keep = keep_program(kit, q->launch);
+        if (setup.keep < 0)
+            return setup.keep;
+    }
     return brood__setup_apply(&setup);
 }
 
@@ -117,21 +136,21 @@ static _Noreturn void child_main(struct brood__kit *kit, struct request *q, pid_
 
 /* ---- requests ---- */
 
-static void answer(const struct brood__kit *kit, const struct request *q, uint32_t what,
-                   int error, int pidfd)
+static int answer(const struct brood__kit *kit, const struct brood__say *request, uint32_t what,
+                  int error, int pidfd)
 {
-    struct brood__say say = q->say;
+    struct brood__say say = *request;
 
     say.what = what;
     say.error = error;
-    (void)brood__send(kit->socket, &say, sizeof say, &pidfd, pidfd >= 0 ? 1 : 0, 0);
+    return brood__send(kit->socket, &say, sizeof say, &pidfd, pidfd >= 0 ? 1 : 0, 0);
 }
 
 static void serve(struct brood__kit *kit, struct request *q)
 {
     struct guard_slot *slot = &kit->table->slots[q->say.slot];
     pid_t server = getpid(), pid;
-    int pidfd;
+    int pidfd, r;
 
     /* A request that the program has sent again, or given up, is not for us any more. */
     if (atomic_load(&slot->word) != guard_word(0, q->say.generation, SLOT_REQUESTED))
@@ -140,14 +159,13 @@ static void serve(struct brood__kit *kit, struct request *q)
     if (pid == 0)
         child_main(kit, q, server);
     pidfd = pid < 0 ? pid : brood__pidfd_open(pid);
-    if (pidfd < 0) {
+    r = pidfd < 0 ? pidfd : answer(kit, &q->say, SAY_STARTED, 0, pidfd);
+    if (r < 0) {
         if (pid > 0)
-            (void)kill(pid, SIGKILL);
-        answer(kit, q, SAY_FAILED, pidfd, -1);
-        return;
+            (void)kill(pid, SIGKILL); /* ours, and not reaped yet */
+        (void)answer(kit, &q->say, SAY_FAILED, r, -1);
     }
-    answer(kit, q, SAY_STARTED, 0, pidfd);
-    (void)close(pidfd);
+    brood__fd_close(&pidfd);
 }
 
 /* Takes the launch out of the message, or out of the file sent with it. */
@@ -195,15 +213,19 @@ static void take_request(struct brood__kit *kit)
                                &q.fd_count, MSG_DONTWAIT);
     int r;
 
-    if (n < (ssize_t)sizeof q.say)
+    if (n != -EMFILE && n < (ssize_t)sizeof q.say)
         return;
     memcpy(&q.say, message, sizeof q.say);
+    if (n == -EMFILE) { /* the words came, the descriptors did not */
+        (void)answer(kit, &q.say, SAY_FAILED, -EMFILE, -1);
+        return;
+    }
     if (q.say.what == SAY_REQUEST && q.say.slot < GUARD_SLOT_COUNT) {
         r = take_launch(&q, message + sizeof q.say, (size_t)n - sizeof q.say);
         if (r == 0)
             serve(kit, &q);
         else
-            answer(kit, &q, SAY_FAILED, r, -1);
+            (void)answer(kit, &q.say, SAY_FAILED, r, -1);
     }
     drop_request(&q);
 }
@@ -214,26 +236,50 @@ static void take_request(struct brood__kit *kit)
 static _Noreturn void finish(struct brood__kit *kit)
 {
     brood__helper_end_children(kit, true);
+    if (brood__helper_is_abandoned(kit))
+        _exit(0);
     brood__helper_sweep(kit);
     if (!brood__pidfd_alive(kit->guardian)) /* ends us as well */
         (void)brood__cgroup_kill(&kit->cgroup, BROOD__CGROUP_ALL, BROOD__NEVER);
     _exit(0);
 }
 
-/* The guardian is gone. The program shuts the socket when it has new helpers, not before. */
+/* Takes one message while guarding alone. True: the program has new helpers, and says so.
+ * *ret_over: its end is closed, as it is when the program dies, a moment before its pidfd says
+ * that, or executes something. */
+static bool is_released(const struct brood__kit *kit, bool *ret_over)
+{
+    static char message[sizeof(struct brood__say) + BROOD__INLINE_BYTES_MAX];
+    struct brood__say say = { .what = 0 };
+    int fds[BROOD__FDS_MAX];
+    size_t count;
+    ssize_t n = brood__receive(kit->socket, message, sizeof message, fds, BROOD__FDS_MAX,
+                               &count, MSG_DONTWAIT);
+
+    for (size_t i = 0; i < count; i++) /* of a request that came too late */
+        (void)close(fds[i]);
+    *ret_over = n == 0 || n == -ECONNRESET;
+    if (n >= (ssize_t)sizeof say)
+        memcpy(&say, message, sizeof say);
+    return say.what == SAY_RELEASE;
+}
+
+/* The guardian is gone. */
 static _Noreturn void guard_alone(struct brood__kit *kit)
 {
     struct pollfd entries[2] = { { .fd = kit->program, .events = POLLIN },
-                                 { .fd = kit->socket } };
+                                 { .fd = kit->socket, .events = POLLIN } };
+    bool over = false;
 
     brood__helper_end_children(kit, true);
     (void)atomic_fetch_add(&kit->table->epoch, 1);
-    if (kit->socket >= 0)
-        while (poll(entries, 2, -1) <= 0)
-            ;
-    if (!brood__pidfd_alive(kit->program))
-        finish(kit);
-    _exit(0);
+    while (!over) {
+        (void)poll(entries, 2, -1);
+        if (entries[1].revents != 0 && is_released(kit, &over))
+            _exit(0);
+        over |= entries[0].revents != 0;
+    }
+    finish(kit);
 }
 
 _Noreturn void brood__forkserver_main(struct brood__kit *kit)

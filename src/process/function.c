@@ -44,6 +44,11 @@ static int add(const char *name, brood_process_function *function)
     return 0;
 }
 
+void brood__function_after_fork(void)
+{
+    (void)pthread_mutex_init(&adding, NULL);
+}
+
 int brood_function_register(const char *name, brood_process_function *function)
 {
     int r;

@@ -15,14 +15,14 @@
 #include <string.h>
 #include <unistd.h>
 
-struct guard brood__guard = { .lock = PTHREAD_MUTEX_INITIALIZER,
-                              .socket = -1,
-                              .guardian = -1,
-                              .forkserver = -1,
-                              .old_socket = -1,
-                              .old_forkserver = -1,
-                              .mark = { .fd = -1 },
-                              .cgroup = { .children = -1, .forkserver = -1 } };
+#define GUARD_NONE                                                                             \
+    {                                                                                          \
+        .lock = PTHREAD_MUTEX_INITIALIZER, .socket = -1, .guardian = -1, .forkserver = -1,     \
+        .old_socket = -1, .old_forkserver = -1, .mark = { .fd = -1 },                          \
+        .cgroup = { .children = -1, .forkserver = -1 },                                        \
+    }
+
+struct guard brood__guard = GUARD_NONE;
 
 /* ---- bonds ---- */
 
@@ -47,6 +47,7 @@ int brood__guard_bond(struct brood__bond *ret_bond)
 
     if (r < 0)
         return r;
+    /* These stay until the last start has ended: see brood__registry_shut_down(). */
     ret_bond->mark = brood__guard.mark;
     ret_bond->index = atomic_fetch_add(&brood__guard.marks, 1) + 1;
     ret_bond->cgroup = brood__guard.cgroup.children;
@@ -93,6 +94,10 @@ void brood__guard_finish(void)
 
 void brood__guard_after_fork(bool closing_all)
 {
+    static const struct guard none = GUARD_NONE;
+
+    if (brood__guard.incarnation == 0)
+        return; /* never used: leave its page shared with the parent */
     if (!closing_all) {
         brood__fd_close(&brood__guard.socket);
         brood__fd_close(&brood__guard.guardian);
@@ -101,13 +106,9 @@ void brood__guard_after_fork(bool closing_all)
         brood__fd_close(&brood__guard.old_forkserver);
         brood__fd_close(&brood__guard.mark.fd);
         brood__cgroup_close(&brood__guard.cgroup);
+        free(brood__guard.free_slots);
     }
-    free(brood__guard.free_slots);
-    memset(&brood__guard, 0, sizeof brood__guard);
-    brood__guard.socket = brood__guard.guardian = brood__guard.forkserver =
-        brood__guard.mark.fd = -1;
-    brood__guard.cgroup.children = brood__guard.cgroup.forkserver = -1;
-    (void)pthread_mutex_init(&brood__guard.lock, NULL);
+    brood__guard = none;
 }
 
 /* ---- the public calls ---- */

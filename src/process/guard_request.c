@@ -133,6 +133,9 @@ static int await_answer(uint32_t slot, uint32_t epoch, int *ret_pidfd)
         struct brood__say say;
         int pidfd = -1, r = brood__guard_receive(&say, &pidfd, brood__now() + SLICE_NS);
 
+        if (r == -EAGAIN && !brood__pidfd_alive(brood__guard.guardian) &&
+            !brood__pidfd_alive(brood__guard.forkserver))
+            return -ECONNRESET; /* and somebody else holds their end of the socket */
         if (r == -EAGAIN && atomic_load(&brood__guard.table->epoch) == epoch)
             continue;
         if (r == -EAGAIN) /* answered or not, the child is dead */

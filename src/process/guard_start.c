@@ -71,12 +71,14 @@ static bool has_threads(void)
     DIR *tasks = opendir("/proc/self/task");
     int count = 0;
 
-    while (tasks != NULL && readdir(tasks) != NULL)
+    if (tasks == NULL)
+        return true; /* who knows */
+    while (readdir(tasks) != NULL)
         count++;
-    if (tasks != NULL)
-        (void)closedir(tasks);
+    (void)closedir(tasks);
     count -= 2; /* . and .. */
-    return brood__reaper_is_me() || count > (brood__reaper_runs() ? 2 : 1);
+    return brood__reaper_is_me() || atomic_load(&brood__guard.in_log) ||
+           count > (brood__reaper_runs() ? 2 : 1);
 }
 
 static int make_mark(void)
@@ -112,7 +114,7 @@ static int make_lasting_parts(int tier)
     if (r == 0 && brood__guard.mark.fd < 0)
         r = make_mark();
     if (r < 0)
-        return r;
+        return r == -ENOENT ? -ENOTSUP : r; /* there is no /proc */
     if (brood__guard.cgroup.children < 0 && tier != BROOD_TIER_A &&
         brood__cgroup_create(&brood__guard.cgroup, brood__guard.start_time,
                              brood__guard.mark.id, tier == BROOD_TIER_B) < 0 &&
@@ -161,8 +163,9 @@ static int fork_guardian(void)
 static int await_hellos(void)
 {
     const int64_t deadline = brood__now() + HELLO_NS;
+    bool guardian = false, forkserver = false;
 
-    while (brood__guard.guardian < 0 || brood__guard.forkserver < 0) {
+    while (!guardian || !forkserver) {
         struct brood__say say;
         int pidfd, r = brood__guard_receive(&say, &pidfd, deadline);
 
@@ -170,39 +173,61 @@ static int await_hellos(void)
             r = brood__guard_take_hello(&say, pidfd);
         if (r < 0)
             return r;
+        guardian |= say.what == SAY_GUARDIAN;
+        forkserver |= say.what == SAY_FORKSERVER;
     }
+    atomic_store(&brood__guard.table->accepted, brood__guard.incarnation);
     return 0;
 }
 
 /* Waits for a helper that has no reason to live any more; kills it when that takes long. */
 static void await_helper(int pidfd)
 {
+    struct rusage usage;
+    siginfo_t info;
     struct pollfd entry = { .fd = pidfd, .events = POLLIN };
 
-    if (pidfd >= 0 && brood__poll(&entry, 1, brood__now() + AWAIT_NS) == 0)
+    if (pidfd < 0)
+        return;
+    if (brood__poll(&entry, 1, brood__now() + AWAIT_NS) == 0) {
         (void)brood__pidfd_signal(pidfd, SIGKILL);
+        (void)brood__poll(&entry, 1, brood__now() + AWAIT_NS);
+    }
+    /* A hidden child; or an orphan, where this program is init or a subreaper. Else
+     * -ECHILD. */
+    (void)brood__wait_pidfd(pidfd, WEXITED | WNOHANG | __WALL, &info, &usage);
 }
 
 void brood__guard_close_ends(void)
 {
-    struct rusage usage;
-    siginfo_t info;
-
     brood__registry_lock();
     brood__reaper_watch_guardian(-1);
     brood__registry_unlock();
     if (brood__guard.socket >= 0)
         (void)shutdown(brood__guard.socket, SHUT_RDWR); /* which is what ends the guardian */
-    if (brood__guard.guardian >= 0) {
-        await_helper(brood__guard.guardian);
-        /* -ECHILD: it is init's child and not ours. */
-        (void)brood__wait_pidfd(brood__guard.guardian, WEXITED | __WALL, &info, &usage);
-    }
+    await_helper(brood__guard.guardian);
     await_helper(brood__guard.forkserver);
     brood__fd_close(&brood__guard.socket);
     brood__fd_close(&brood__guard.guardian);
     brood__fd_close(&brood__guard.forkserver);
     brood__guard.running = false;
+}
+
+/* A hidden guardian is ours to reap, even if it never says hello. One that cannot be watched
+ * is given up: it ends when its socket does. */
+static int watch_hidden(pid_t pid)
+{
+    struct rusage usage;
+    siginfo_t info;
+    int pidfd = brood__pidfd_open(pid);
+
+    if (pidfd < 0) {
+        brood__fd_close(&brood__guard.socket);
+        (void)brood__wait_pid(pid, WEXITED | __WALL, &info, &usage);
+        return pidfd;
+    }
+    brood__guard.guardian = pidfd;
+    return 0;
 }
 
 static int fork_helpers(int tier)
@@ -211,7 +236,7 @@ static int fork_helpers(int tier)
                               .mark = brood__guard.mark,
                               .cgroup = brood__guard.cgroup,
                               .start_time = brood__guard.start_time,
-                              .program_pid = brood__process_id(),
+                              .incarnation = ++brood__guard.incarnation,
                               .guardian = -1,
                               .forkserver = -1,
                               .tier = tier };
@@ -220,7 +245,7 @@ static int fork_helpers(int tier)
     if (r < 0)
         return r;
     kit.socket = pair[1];
-    kit.program = brood__pidfd_open(kit.program_pid);
+    kit.program = brood__pidfd_open(brood__process_id());
     r = kit.program;
     if (r >= 0) {
         brood__flush_stdio();
@@ -234,6 +259,8 @@ static int fork_helpers(int tier)
     brood__fd_close(&kit.program);
     (void)close(pair[1]);
     brood__guard.socket = pair[0];
+    if (r > 0 && !brood__guard.late)
+        r = watch_hidden(r);
     if (r >= 0)
         r = await_hellos();
     return r < 0 ? r : 0;
@@ -245,6 +272,8 @@ int brood__guard_start_locked(int tier)
 
     if (brood__guard.running)
         return 0;
+    if (brood__registry_is_shut_down())
+        return -ESHUTDOWN;
     brood__registry_init();
     brood__guard.late = has_threads();
     r = make_lasting_parts(tier);
@@ -261,10 +290,11 @@ int brood__guard_start_locked(int tier)
         brood__guard_close_ends();
         return tier == BROOD_TIER_C && (r == -EPERM || r == -ENOSPC) ? -ENOTSUP : r;
     }
+    brood__guard_close_old_ends(); /* before its late reports can meet new children */
     brood__guard.wanted_tier = tier;
-    brood__guard.tier = tier == BROOD_TIER_C                  ? BROOD_TIER_C
-                        : brood__guard.cgroup.path[0] != '\0' ? BROOD_TIER_B
-                                                              : BROOD_TIER_A;
+    brood__guard.tier = tier == BROOD_TIER_C               ? BROOD_TIER_C
+                        : brood__guard.cgroup.path != NULL ? BROOD_TIER_B
+                                                           : BROOD_TIER_A;
     brood__guard.running = true;
     brood__registry_lock();
     brood__reaper_watch_guardian(brood__guard.guardian);
@@ -329,9 +359,11 @@ static void set_old_aside(void)
 
 void brood__guard_close_old_ends(void)
 {
+    const struct brood__say say = { .what = SAY_RELEASE };
+
     if (brood__guard.old_socket < 0)
         return;
-    (void)shutdown(brood__guard.old_socket, SHUT_RDWR);
+    (void)brood__send(brood__guard.old_socket, &say, sizeof say, NULL, 0, MSG_DONTWAIT);
     await_helper(brood__guard.old_forkserver);
     brood__fd_close(&brood__guard.old_socket);
     brood__fd_close(&brood__guard.old_forkserver);
@@ -345,28 +377,42 @@ int brood__guard_replace_locked(void)
     if (brood__guard.running)
         set_old_aside();
     r = brood__guard_start_locked(brood__guard.wanted_tier);
-    if (r == 0)
-        brood__guard_close_old_ends();
-    else if (!brood__pidfd_alive(brood__guard.old_forkserver))
+    if (r < 0 && !brood__pidfd_alive(brood__guard.old_forkserver))
         brood__guard_end_all_lost();
     return r;
 }
 
+/* During the end of the program nothing is replaced, but children must not be waited for
+ * whose end nobody is left to report. */
+static int settle_at_end(void)
+{
+    if (!brood__guard.running || brood__pidfd_alive(brood__guard.guardian))
+        return 0;
+    if (brood__pidfd_alive(brood__guard.forkserver))
+        return -EAGAIN; /* it is ending them */
+    brood__guard_end_all_lost();
+    return 0;
+}
+
 int brood__guard_replace(void)
 {
-    bool needed;
+    bool at_end, needed;
     int r = 0;
 
     (void)pthread_mutex_lock(&brood__guard.lock);
-    needed = !brood__registry_is_shut_down() &&
-             (!brood__guard.running || !brood__pidfd_alive(brood__guard.guardian));
-    if (needed)
+    at_end = brood__registry_is_shut_down();
+    needed = !brood__guard.running || !brood__pidfd_alive(brood__guard.guardian);
+    if (at_end)
+        r = settle_at_end();
+    else if (needed)
         r = brood__guard_replace_locked();
+    atomic_store(&brood__guard.in_log, true);
     (void)pthread_mutex_unlock(&brood__guard.lock);
-    if (r < 0)
+    if (!at_end && r < 0)
         brood__log(BROOD_LOG_ERROR, "the guardian died and cannot be replaced yet: %s",
                    brood_strerror(r));
-    else if (needed)
+    else if (!at_end && needed)
         brood__log(BROOD_LOG_WARNING, "the guardian died and was replaced");
+    atomic_store(&brood__guard.in_log, false);
     return r;
 }

@@ -26,6 +26,8 @@ struct guard {
     int tier;
     int wanted_tier; /* what brood_guardian_start() asked for, for a replacement */
     unsigned restarts;
+    uint32_t incarnation;      /* of the helpers: 1, 2, ... */
+    _Atomic bool in_log;       /* the reaper may be in the program's log hook */
     struct guard_table *table; /* made once, kept for the process's life */
     struct brood__mark mark;   /* likewise */
     struct brood__cgroup cgroup;

@@ -82,6 +82,9 @@ bool brood__guard_slot_move(struct guard_slot *slot, uint64_t seen, int32_t pid,
 struct guard_table {
     /* Moved by the guardian when a forkserver is dead, with its children, and replaced. */
     _Atomic uint32_t epoch;
+    /* The helpers that the program has taken into its service. Others that see its socket
+     * shut were given up at birth, and must not take that for the program's end. */
+    _Atomic uint32_t accepted;
     /* Slots from here on were never used. Written by the program. */
     _Atomic uint32_t slots_used;
     /*

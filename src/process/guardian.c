@@ -133,6 +133,29 @@ static int start_forkserver(struct brood__kit *kit)
     return 0;
 }
 
+/* There is no forkserver, and there cannot be one now: says so to whoever asks. */
+static void refuse_requests(const struct brood__kit *kit, int error)
+{
+    static char message[sizeof(struct brood__say) + BROOD__INLINE_BYTES_MAX];
+    int fds[BROOD__FDS_MAX];
+    size_t count;
+    ssize_t n;
+
+    while ((n = brood__receive(kit->socket, message, sizeof message, fds, BROOD__FDS_MAX,
+                               &count, MSG_DONTWAIT)) > 0) {
+        struct brood__say say;
+
+        for (size_t i = 0; i < count; i++)
+            (void)close(fds[i]);
+        if (n < (ssize_t)sizeof say)
+            continue;
+        memcpy(&say, message, sizeof say);
+        say.what = SAY_FAILED;
+        say.error = error;
+        (void)brood__send(kit->socket, &say, sizeof say, NULL, 0, MSG_DONTWAIT);
+    }
+}
+
 /* ---- ends ---- */
 
 /*
@@ -144,6 +167,12 @@ static _Noreturn void finish(struct brood__kit *kit)
 {
     struct pollfd entry = { .fd = kit->forkserver, .events = POLLIN };
 
+    if (brood__helper_is_abandoned(kit)) {
+        if (kit->forkserver >= 0)
+            (void)brood__pidfd_signal(kit->forkserver, SIGKILL);
+        brood__helper_end_children(kit, false);
+        _exit(0);
+    }
     brood__helper_sweep(kit);
     if (kit->forkserver >= 0 && brood__poll(&entry, 1, brood__now() + FORKSERVER_NS) == 0)
         (void)brood__pidfd_signal(kit->forkserver, SIGKILL);
@@ -184,6 +213,8 @@ _Noreturn void brood__guardian_main(struct brood__kit *kit)
                 _exit(1);
             }
             first = false;
+            if (r < 0)
+                refuse_requests(kit, r);
         }
         entries[0] = (struct pollfd){ .fd = kit->program, .events = POLLIN };
         entries[1] = (struct pollfd){ .fd = kit->forkserver, .events = POLLIN };

@@ -19,18 +19,19 @@ struct brood__kit {
     struct guard_table *table;
     struct brood__mark mark;
     struct brood__cgroup cgroup;
-    uint64_t start_time; /* of the program; nobody marked is older */
-    pid_t program_pid;
-    int socket;  /* their end; the program has the other */
-    int program; /* pidfds */
+    uint64_t start_time;  /* of the program; nobody marked is older */
+    uint32_t incarnation; /* of these two: guard_table.accepted */
+    int socket;           /* their end; the program has the other */
+    int program;          /* pidfds */
     int guardian;
     int forkserver; /* the guardian's */
     int tier;
 };
 
 /* Messages. From the program: a request, followed by the launch's bytes, unless these are
- * in a file, the last descriptor sent. To the program: the rest, each with a pidfd. */
-enum { SAY_REQUEST = 1, SAY_GUARDIAN, SAY_FORKSERVER, SAY_STARTED, SAY_FAILED };
+ * in a file, the last descriptor sent; or the release of a forkserver that guards alone. To
+ * the program: the rest, with a pidfd. */
+enum { SAY_REQUEST = 1, SAY_RELEASE, SAY_GUARDIAN, SAY_FORKSERVER, SAY_STARTED, SAY_FAILED };
 
 struct brood__say {
     uint32_t what;
@@ -67,6 +68,9 @@ void brood__helper_end_children(struct brood__kit *kit, bool settle);
 
 /* Reaps whatever has ended, likewise. Returns false if there are no children at all. */
 bool brood__helper_reap(struct brood__kit *kit);
+
+/* The program is alive and has given these helpers up. */
+bool brood__helper_is_abandoned(const struct brood__kit *kit);
 
 /* The program is gone: ends its daemon children and all that carries its marks. */
 void brood__helper_sweep(struct brood__kit *kit);

@@ -181,6 +181,12 @@ static void end_launching(struct brood__kit *kit)
     }
 }
 
+bool brood__helper_is_abandoned(const struct brood__kit *kit)
+{
+    return atomic_load(&kit->table->accepted) != kit->incarnation &&
+           brood__pidfd_alive(kit->program);
+}
+
 void brood__helper_sweep(struct brood__kit *kit)
 {
     const struct brood__kin marked = { .mark_id = kit->mark.id, .not_before = kit->start_time };

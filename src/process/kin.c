@@ -152,6 +152,16 @@ static void hand_down(struct snapshot *s)
     }
 }
 
+static void choose_refs(struct snapshot *s, const struct brood__kin_ref *refs, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct seen *p = find(s, refs[i].pid);
+
+        if (p != NULL && p->start_time == refs[i].start_time && !p->spared)
+            p->chosen = true;
+    }
+}
+
 static void choose(struct snapshot *s, const struct brood__kin *kin)
 {
     struct seen *p;
@@ -159,16 +169,12 @@ static void choose(struct snapshot *s, const struct brood__kin *kin)
     for (size_t i = 0; i < sizeof kin->spare / sizeof kin->spare[0]; i++)
         if (kin->spare[i] != 0 && (p = find(s, kin->spare[i])) != NULL)
             p->spared = true;
-    if (kin->root != 0 && (p = find(s, kin->root)) != NULL)
-        p->chosen = true;
+    choose_refs(s, &kin->root, kin->root.pid != 0);
+    choose_refs(s, kin->also, kin->also_count);
     if (kin->below != 0)
         for (size_t i = 0; i < s->count; i++)
             if (s->all[i].parent == kin->below && !s->all[i].spared)
                 s->all[i].chosen = true;
-    for (size_t i = 0; i < kin->also_count; i++)
-        if ((p = find(s, kin->also[i].pid)) != NULL &&
-            p->start_time == kin->also[i].start_time && !p->spared)
-            p->chosen = true;
     if (kin->mark_id != NULL)
         choose_marked(s, kin);
     hand_down(s);

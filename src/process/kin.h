@@ -16,12 +16,12 @@ struct brood__kin_ref {
 };
 
 struct brood__kin {
-    pid_t root;          /* it and its descendants; 0: none */
-    pid_t below;         /* its descendants without itself; 0: none */
-    const char *mark_id; /* those marked, and their descendants; NULL: none */
-    uint64_t mark_index; /* with this index; 0: any */
-    uint64_t not_before; /* started at this clock tick or later, for the marked */
-    pid_t group;         /* of all these, only who is in this process group; 0: all */
+    struct brood__kin_ref root; /* it and its descendants; pid 0: none */
+    pid_t below;                /* its descendants without itself; 0: none */
+    const char *mark_id;        /* those marked, and their descendants; NULL: none */
+    uint64_t mark_index;        /* with this index; 0: any */
+    uint64_t not_before;        /* started at this clock tick or later, for the marked */
+    pid_t group;                /* of all these, only who is in this process group; 0: all */
     const struct brood__kin_ref *also; /* these, and their descendants */
     size_t also_count;
     pid_t spare[3]; /* never these, nor what descends from them; 0: nobody */

@@ -47,6 +47,8 @@ struct brood__launch {
     int32_t parent_daemon;
     int32_t parent_start_method;
     int32_t default_start_method;
+    int32_t used_method; /* `start_method`, or what the default was at start */
+    int32_t reserved;
     uint64_t parent_start_time;
     uint64_t mark_index; /* 0: not marked */
     char parent_name[BROOD_NAME_BYTES];

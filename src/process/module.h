@@ -13,4 +13,7 @@ int brood__module_locate(const void *address, brood_function_id *ret_id);
  * its executable part). */
 int brood__module_resolve(const brood_function_id *id, bool code, void **ret_address);
 
+/* In a child, right after fork: another thread may have been registering a function. */
+void brood__function_after_fork(void);
+
 #endif

@@ -7,11 +7,10 @@
 #include "base/options.h"
 #include "base/stamp.h"
 #include "process/current.h"
-#include "process/guard.h"
-#include "process/kin.h"
 #include "process/reaper.h"
 #include "process/registry.h"
 #include "process/start.h"
+#include "process/wait.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -95,8 +94,6 @@ int brood_process_create_command(const char *const argv[], const brood_process_o
 
 /* ---- starting ---- */
 
-/* A copy of the launch that may be changed, so that a failed start leaves the first as it
- * was. Small: the argument is what makes launches large, and it is not copied for fork. */
 static int start_as(brood_process *process, struct brood__launch *launch, int method)
 {
     struct brood__bond bond;
@@ -106,7 +103,7 @@ static int start_as(brood_process *process, struct brood__launch *launch, int me
     if (r < 0)
         return r;
     launch->mark_index = process->mark_index = bound ? bond.index : 0;
-    launch->start_method = method;
+    launch->used_method = method;
     process->start_method = method;
     process->started_at = brood__now();
     if (launch->kind == LAUNCH_COMMAND)
@@ -140,45 +137,25 @@ static int start(brood_process *process)
     if (r == 0)
         r = brood__reaper_start();
     if (r == 0)
-        r = brood__registry_reserve(process);
+        r = start_as(process, process->launch, method);
     if (r < 0)
-        return r;
-    r = start_as(process, process->launch, method);
-    if (r == 0) {
-        brood__registry_add(process);
-    } else {
-        brood__registry_unreserve(process);
         process->pid = 0;
-        process->started_at = 0;
-    }
     return r;
 }
 
 int brood_process_start(brood_process *process)
 {
     const brood_process_ops *ops;
-    bool mine;
     int r = brood__process_check(process);
 
+    if (r == 0)
+        r = brood__registry_begin(process);
     if (r < 0)
         return r;
-    if (brood__registry_is_shut_down())
-        return -ESHUTDOWN;
-    brood__registry_lock();
-    mine = process->state == CREATED;
-    if (mine)
-        process->state = STARTING;
-    brood__registry_unlock();
-    if (!mine)
-        return -EALREADY;
-
     r = start(process);
-    if (r < 0) {
-        brood__registry_lock();
-        process->state = CREATED;
-        brood__registry_unlock();
+    brood__registry_end(process, r == 0);
+    if (r < 0)
         return r;
-    }
     ops = process->ops;
     if (ops != NULL && ops->after_fork_parent != NULL)
         ops->after_fork_parent(brood__launch_argument(process->launch),
@@ -212,7 +189,7 @@ int brood_process_pid(brood_process *process)
 
     if (r < 0)
         return r;
-    return process->pid > 0 ? process->pid : -ESRCH;
+    return brood__process_is_started(process) && process->pid > 0 ? process->pid : -ESRCH;
 }
 
 const char *brood_process_name(const brood_process *process)
@@ -297,20 +274,12 @@ int brood_active_children(brood_process_info *ret_infos, size_t capacity)
 
 /* ---- signalling ---- */
 
-/* Whom a scope means. False if there is nobody to look for in /proc. */
+/* Whom the scope of a tree means. False if there is nobody to look for in /proc. */
 static bool kin_of(brood_process *process, struct brood__kin *ret_kin)
 {
-    *ret_kin = (struct brood__kin){ .root = 0 };
-    brood__registry_lock();
-    if (process->state == RUNNING && brood__pidfd_alive(process->pidfd))
-        ret_kin->root = process->pid;
-    brood__registry_unlock();
-    if (process->mark_index != 0 && brood__guard_mark_id()[0] != '\0') {
-        ret_kin->mark_id = brood__guard_mark_id();
-        ret_kin->mark_index = process->mark_index;
-        ret_kin->not_before = brood__guard_start_time();
-    }
-    return ret_kin->root != 0 || ret_kin->mark_id != NULL;
+    *ret_kin = brood__process_kin(process);
+    ret_kin->root = brood__process_root(process);
+    return ret_kin->root.pid != 0 || ret_kin->mark_id != NULL;
 }
 
 /* To the process or its group; nothing to one that was reaped, for whose number it is now
@@ -323,7 +292,8 @@ static int signal_running(brood_process *process, int signal, int scope)
     if (process->state != RUNNING)
         return 0;
     if (scope == BROOD_SCOPE_GROUP && process->group_leader && process->pid > 1 &&
-        (process->slot < 0 || brood__pidfd_alive(process->pidfd)))
+        (process->slot < 0 ? brood__pidfd_signal(process->pidfd, 0) == 0
+                           : brood__pidfd_alive(process->pidfd)))
         r = kill(-process->pid, signal) < 0 ? -errno : 0;
     else
         r = process->pidfd < 0 ? 0 : brood__pidfd_signal(process->pidfd, signal);
@@ -339,7 +309,7 @@ static int check_signal(const brood_process *process, int signal, int scope)
     if (signal <= 0 || signal >= NSIG || scope < BROOD_SCOPE_PROCESS ||
         scope > BROOD_SCOPE_TREE)
         return -EINVAL;
-    return process->started_at != 0 ? 0 : -ESRCH;
+    return brood__process_is_started(process) ? 0 : -ESRCH;
 }
 
 int brood_process_signal(brood_process *process, int signal, int scope)

@@ -13,14 +13,16 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define EVENTS_MAX 64
+#define STACK_BYTES_MIN ((size_t)8 << 20)
+#define STACK_BYTES_MAX ((size_t)1 << 30)
 #define TICK_MS 50 /* how soon to look at new children */
 #define NS_PER_MS ((int64_t)1000000)
 #define UNSETTLED_MS 2 /* at ended ones whose report has still to come from the forkserver */
 #define RETRY_MS 100   /* at a guardian that could not be replaced */
-#define STACK_BYTES (128 * 1024)
 
 /* What an event is about: a child's id, or one of these; ids have a generation over 0. */
 #define ABOUT_WAKE 0
@@ -87,7 +89,7 @@ void brood__reaper_watch_guardian(int pidfd)
 
 /* ---- the thread ---- */
 
-static void child_event(uint32_t id)
+static void child_event(uint64_t id)
 {
     brood_process *process;
 
@@ -178,7 +180,7 @@ static void *reaper_main(void *unused)
             else if (events[i].data.u64 == ABOUT_GUARDIAN)
                 guardian_missing = true;
             else
-                child_event((uint32_t)events[i].data.u64);
+                child_event(events[i].data.u64);
         }
         if (tick_at <= brood__now()) {
             tick();
@@ -205,7 +207,21 @@ static int open_descriptors(void)
     if (r < 0)
         return r;
     reaper.wake = r;
-    return epoll_add(reaper.wake, ABOUT_WAKE);
+    r = epoll_add(reaper.wake, ABOUT_WAKE);
+    return r == -ENOSPC ? -EAGAIN : r; /* the user's limit of watches, not a disk's */
+}
+
+/* As large as the main thread's: when the reaper replaces the guardian, the new forkserver is
+ * a copy of this thread, and its children run the program's functions on this stack. It is
+ * only address space. */
+static size_t stack_bytes(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_STACK, &limit) < 0 || limit.rlim_cur < STACK_BYTES_MIN ||
+        limit.rlim_cur > STACK_BYTES_MAX)
+        return STACK_BYTES_MIN;
+    return limit.rlim_cur;
 }
 
 /* The thread runs with all signals blocked, so that the program's handlers run in the
@@ -217,7 +233,7 @@ static int start_thread(void)
     int r;
 
     (void)pthread_attr_init(&attributes);
-    (void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    (void)pthread_attr_setstacksize(&attributes, stack_bytes());
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     r = pthread_create(&reaper.thread, &attributes, reaper_main, NULL);

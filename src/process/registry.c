@@ -7,6 +7,7 @@
 #include "base/stamp.h"
 #include "process/board.h"
 #include "process/guard.h"
+#include "process/module.h"
 #include "process/reaper.h"
 
 #include <errno.h>
@@ -17,10 +18,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* A child's id is its place in `table` plus a generation, so that an event which the reaper
- * fetched before somebody else reaped the child finds nothing, never another child. */
-#define ID_INDEX_BITS 20
-#define ID_INDEX_MASK ((1u << ID_INDEX_BITS) - 1)
+/* A child's id is its place in `table` plus a generation from 1, so that an event which the
+ * reaper fetched before somebody else reaped the child finds nothing, never another child. */
+#define PLACES_MAX (1u << 20)
 
 struct place {
     brood_process *process;
@@ -35,8 +35,10 @@ static struct {
     uint32_t first_free; /* index + 1; 0: none */
     brood_process *newest;
     uint32_t child_number;
+    uint32_t starting_count;
     bool shut_down;
-} registry = { .lock = PTHREAD_MUTEX_INITIALIZER };
+    pthread_cond_t started; /* the last of these has ended */
+} registry = { .lock = PTHREAD_MUTEX_INITIALIZER, .started = PTHREAD_COND_INITIALIZER };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -83,12 +85,15 @@ static void after_fork_in_child(void)
         brood__fd_close(&p->pidfd);
     brood__reaper_after_fork(closing_all);
     brood__guard_after_fork(closing_all);
-    brood__board_after_fork();
+    brood__board_after_fork(closing_all);
     brood__log_after_fork();
-    free(registry.table);
+    brood__function_after_fork();
+    if (!closing_all)
+        free(registry.table); /* else it is not worth a copy of its page */
     closing_all = false;
     memset(&registry, 0, sizeof registry);
     (void)pthread_mutex_init(&registry.lock, NULL);
+    (void)pthread_cond_init(&registry.started, NULL);
 }
 
 static void at_exit(void)
@@ -138,15 +143,13 @@ void brood__registry_init(void)
     (void)pthread_once(&once, init_once);
 }
 
-bool brood__registry_shut_down(void)
+void brood__registry_shut_down(void)
 {
-    bool first;
-
     brood__registry_lock();
-    first = !registry.shut_down;
     registry.shut_down = true;
+    while (registry.starting_count > 0)
+        (void)pthread_cond_wait(&registry.started, &registry.lock);
     brood__registry_unlock();
-    return first;
 }
 
 bool brood__registry_is_shut_down(void)
@@ -179,7 +182,7 @@ static int place_take(brood_process *process)
         uint32_t count = registry.table_count == 0 ? 64 : registry.table_count * 2;
         struct place *table;
 
-        if (count > ID_INDEX_MASK)
+        if (count > PLACES_MAX)
             return -EAGAIN;
         table = realloc(registry.table, count * sizeof *table);
         if (table == NULL)
@@ -194,23 +197,24 @@ static int place_take(brood_process *process)
     index = registry.first_free - 1;
     registry.first_free = registry.table[index].next_free;
     registry.table[index].process = process;
-    registry.table[index].generation++;
-    process->id = registry.table[index].generation << ID_INDEX_BITS | index;
+    if (++registry.table[index].generation == 0)
+        registry.table[index].generation = 1;
+    process->id = (uint64_t)registry.table[index].generation << 32 | index;
     return 0;
 }
 
 static void place_leave(brood_process *process)
 {
-    uint32_t index = process->id & ID_INDEX_MASK;
+    uint32_t index = (uint32_t)process->id;
 
     registry.table[index].process = NULL;
     registry.table[index].next_free = registry.first_free;
     registry.first_free = index + 1;
 }
 
-brood_process *brood__registry_find(uint32_t id)
+brood_process *brood__registry_find(uint64_t id)
 {
-    uint32_t index = id & ID_INDEX_MASK;
+    uint32_t index = (uint32_t)id;
     brood_process *process;
 
     if (index >= registry.table_count)
@@ -224,34 +228,48 @@ brood_process *brood__registry_newest(void)
     return registry.newest;
 }
 
-int brood__registry_reserve(brood_process *process)
+int brood__registry_begin(brood_process *process)
 {
-    int r;
+    int r = 0;
 
     brood__registry_lock();
-    r = place_take(process);
+    if (process->state != CREATED)
+        r = -EALREADY;
+    else if (registry.shut_down)
+        r = -ESHUTDOWN;
+    else
+        r = place_take(process);
+    if (r == 0) {
+        process->state = STARTING;
+        registry.starting_count++;
+    }
     brood__registry_unlock();
     return r;
 }
 
-void brood__registry_unreserve(brood_process *process)
+static void list_enter(brood_process *process)
 {
-    brood__registry_lock();
-    place_leave(process);
-    brood__registry_unlock();
-}
-
-void brood__registry_add(brood_process *process)
-{
-    brood__registry_lock();
-    process->state = RUNNING;
-    process->references++;
     process->older = registry.newest;
     process->newer = NULL;
     if (registry.newest != NULL)
         registry.newest->newer = process;
     registry.newest = process;
-    brood__reaper_watch(process);
+}
+
+void brood__registry_end(brood_process *process, bool started)
+{
+    brood__registry_lock();
+    if (started) {
+        process->state = RUNNING;
+        process->references++;
+        list_enter(process);
+        brood__reaper_watch(process);
+    } else {
+        place_leave(process);
+        process->state = CREATED;
+    }
+    if (--registry.starting_count == 0)
+        (void)pthread_cond_broadcast(&registry.started);
     brood__registry_unlock();
 }
 

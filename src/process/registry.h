@@ -30,7 +30,7 @@ enum brood__state { CREATED, STARTING, RUNNING, ENDED };
 struct brood_process {
     uint32_t magic;
     pid_t owner; /* the process that made the handle */
-    uint32_t id; /* in the registry's table while RUNNING, for the reaper's events */
+    uint64_t id; /* in the registry's table while RUNNING, for the reaper's events */
     const brood_process_ops *ops;
     struct brood__launch *launch; /* until started */
 
@@ -63,16 +63,16 @@ int brood__process_check(const brood_process *process);
 void brood__registry_lock(void);
 void brood__registry_unlock(void);
 
-/* Gets a process that is about to start an id, so that nothing can fail once it runs. */
-int brood__registry_reserve(brood_process *process);
-void brood__registry_unreserve(brood_process *process);
+/* CREATED -> STARTING, with an id, so that nothing can fail once it runs. -EALREADY,
+ * -ESHUTDOWN, -ENOMEM. */
+int brood__registry_begin(brood_process *process);
 
-/* Puts a started child among the RUNNING, and has the reaper, which must have been started,
- * watch it. */
-void brood__registry_add(brood_process *process);
+/* STARTING -> RUNNING, for the reaper, which must have been started, to look at; or, with
+ * `started` false, back to CREATED. */
+void brood__registry_end(brood_process *process, bool started);
 
 /* The RUNNING child with this id, or NULL if it has been reaped since. (L) */
-brood_process *brood__registry_find(uint32_t id);
+brood_process *brood__registry_find(uint64_t id);
 
 /* The newest RUNNING child, or NULL. (L) */
 brood_process *brood__registry_newest(void);
@@ -90,8 +90,8 @@ void brood__exit_fill(brood_exit *ret_exit, const siginfo_t *info, const struct 
 /* Drops one reference; frees at the last. (L) */
 void brood__child_release(brood_process *process);
 
-/* No more starts from now on. Returns false if that was so before. */
-bool brood__registry_shut_down(void);
+/* No more starts from now on; returns when those under way have ended. */
+void brood__registry_shut_down(void);
 bool brood__registry_is_shut_down(void);
 
 /* The number of the next child, from 1. */

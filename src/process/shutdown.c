@@ -64,6 +64,19 @@ static void kill_daemons(void)
     brood__registry_unlock();
 }
 
+/* After a timeout: these would end with their forkserver. */
+static bool forkserver_children_left(void)
+{
+    const brood_process *process;
+
+    brood__registry_lock();
+    process = brood__registry_newest();
+    while (process != NULL && process->slot < 0)
+        process = process->older;
+    brood__registry_unlock();
+    return process != NULL;
+}
+
 int brood_shutdown(int64_t timeout)
 {
     int64_t deadline, grace_over;
@@ -71,14 +84,15 @@ int brood_shutdown(int64_t timeout)
 
     if (r < 0)
         return r;
-    (void)brood__registry_shut_down();
+    brood__registry_shut_down();
     terminate_daemons();
     grace_over = brood__now() + DAEMON_GRACE_NS;
     r = join_all(false, deadline);
     (void)join_all(true, grace_over);
     kill_daemons();
     (void)join_all(true, BROOD__NEVER);
-    brood__guard_finish();
+    if (!forkserver_children_left())
+        brood__guard_finish();
     if (r == 0)
         brood__reaper_stop();
     return r;

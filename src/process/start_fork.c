@@ -7,6 +7,7 @@
  */
 #include "process/start.h"
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/linux.h"
 #include "process/board.h"
@@ -27,6 +28,7 @@ extern char **environ;
 struct plan {
     struct brood__launch *launch;
     struct brood__bond bond; /* index 0: none */
+    int own[2];              /* copies of its descriptors; -1: it has the guard's */
     bool keep_all;
     char **environment; /* NULL: no change */
     char entry[BROOD__MARK_ENTRY_BYTES];
@@ -41,11 +43,12 @@ struct plan {
  * copies of the bond's. */
 static int copy_bond_fds(struct plan *p)
 {
-    p->bond.mark.fd = fcntl(p->bond.mark.fd, F_DUPFD_CLOEXEC, 3);
-    if (p->bond.mark.fd < 0)
+    p->own[0] = fcntl(p->bond.mark.fd, F_DUPFD_CLOEXEC, 3);
+    if (p->own[0] < 0)
         return -errno;
+    p->bond.mark.fd = p->own[0];
     if (p->bond.cgroup >= 0)
-        p->bond.cgroup = fcntl(p->bond.cgroup, F_DUPFD_CLOEXEC, 3);
+        p->bond.cgroup = p->own[1] = fcntl(p->bond.cgroup, F_DUPFD_CLOEXEC, 3);
     return 0;
 }
 
@@ -78,10 +81,8 @@ static void clean_up(struct plan *p)
     brood__fd_close(&p->report[0]);
     brood__fd_close(&p->report[1]);
     brood__fd_close(&p->reserved);
-    if (p->keep_all && p->bond.index != 0) {
-        brood__fd_close(&p->bond.mark.fd);
-        brood__fd_close(&p->bond.cgroup);
-    }
+    brood__fd_close(&p->own[0]);
+    brood__fd_close(&p->own[1]);
     free(p->environment);
 }
 
@@ -109,18 +110,16 @@ static _Noreturn void child_main(struct plan *p)
     /* Before the guardian could see the mark the parent may have died; after, it will. */
     if (p->bond.index != 0 && getppid() != p->parent)
         _exit(127);
-    if (r < 0) {
+    if (p->report[1] >= 0)
         (void)!write(p->report[1], &r, sizeof r);
+    if (r < 0)
         _exit(127);
-    }
     brood__fd_close(&p->report[1]);
     if (p->keep_all) {
         brood__fd_close(&p->report[0]);
         brood__fd_close(&p->reserved);
-        if (p->bond.index != 0) {
-            brood__fd_close(&p->bond.mark.fd);
-            brood__fd_close(&p->bond.cgroup);
-        }
+        brood__fd_close(&p->own[0]);
+        brood__fd_close(&p->own[1]);
     }
     if (p->environment != NULL)
         environ = p->environment;
@@ -131,18 +130,26 @@ static _Noreturn void child_main(struct plan *p)
 
 /* ---- the parent ---- */
 
-/* What the child says went wrong, or 0 when it closes the pipe without a word. */
-static int read_report(struct plan *p)
+/*
+ * What the child says: 0, or what went wrong. The end of the pipe says nothing, for any fork
+ * of another thread may have a copy of the other end; the end of the child does.
+ */
+static int read_report(struct plan *p, int pidfd)
 {
+    struct pollfd entries[2] = { { .fd = p->report[0], .events = POLLIN },
+                                 { .fd = pidfd, .events = POLLIN } };
     int report = 0;
-    ssize_t n;
 
     if (p->report[0] < 0)
         return 0;
-    brood__fd_close(&p->report[1]);
-    while ((n = read(p->report[0], &report, sizeof report)) < 0 && errno == EINTR)
-        ;
-    return n == (ssize_t)sizeof report ? report : 0;
+    if (pidfd >= 0)
+        (void)brood__poll(entries, 2, BROOD__NEVER);
+    /* Dead without a word, or dead so long that there is no pidfd: whatever it wrote is there.
+     */
+    if (fcntl(p->report[0], F_SETFL, O_NONBLOCK) < 0 ||
+        read(p->report[0], &report, sizeof report) != (ssize_t)sizeof report)
+        return 0;
+    return report;
 }
 
 static int adopt(brood_process *process, struct plan *p, pid_t pid)
@@ -153,12 +160,17 @@ static int adopt(brood_process *process, struct plan *p, pid_t pid)
 
     brood__fd_close(&p->reserved);
     pidfd = brood__pidfd_open(pid);
-    r = read_report(p);
+    r = read_report(p, pidfd);
     if (r == 0 && pidfd < 0 && pidfd != -ESRCH)
         r = pidfd; /* another thread was faster to the reserved place */
     if (r < 0) {
-        (void)kill(pid, SIGKILL);
-        (void)brood__wait_pid(pid, WEXITED, &info, &usage);
+        if (pidfd >= 0) {
+            (void)brood__pidfd_signal(pidfd, SIGKILL);
+            (void)brood__wait_pidfd(pidfd, WEXITED, &info, &usage);
+        } else if (pidfd != -ESRCH) {
+            (void)kill(pid, SIGKILL);
+            (void)brood__wait_pid(pid, WEXITED, &info, &usage);
+        }
         brood__fd_close(&pidfd);
         return r;
     }
@@ -174,6 +186,7 @@ int brood__start_fork(brood_process *process, struct brood__launch *launch,
 {
     struct plan plan = { .launch = launch,
                          .keep_all = (launch->flags & BROOD_PROCESS_KEEP_DESCRIPTORS) != 0,
+                         .own = { -1, -1 },
                          .report = { -1, -1 },
                          .reserved = -1,
                          .board_entry = -1,

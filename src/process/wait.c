@@ -48,30 +48,53 @@ static int await_death(int pidfd, int64_t deadline)
     return r < 0 ? r : r == 0 ? -ETIMEDOUT : 0;
 }
 
+/* Reaps a dead one. Its end is there at once; or for a forkserver child within a moment, in
+ * which the deadline does not count, for it was met; or not before a tracer lets it go. (L) */
+static int reap_dead(brood_process *process, int64_t deadline)
+{
+    while (!brood__child_reap(process)) {
+        int slot = process->slot;
+
+        if (slot < 0 && brood__time_left(deadline) == 0)
+            return -ETIMEDOUT;
+        brood__registry_unlock();
+        if (slot >= 0)
+            brood__guard_await_report(slot);
+        else
+            (void)poll(NULL, 0, 1);
+        brood__registry_lock();
+    }
+    return 0;
+}
+
 int brood__process_await(brood_process *process, int64_t deadline, bool reap)
 {
     int r = 0;
 
     brood__registry_lock();
     if (process->state == RUNNING) {
-        int pidfd = process->pidfd, slot = process->slot;
+        int pidfd = process->pidfd;
 
         joiner_enter(process);
         brood__registry_unlock();
         r = await_death(pidfd, deadline);
         brood__registry_lock();
-        /* Dead; its end is there at once, or for a forkserver child within a moment, in
-         * which the deadline does not count: it was met. */
-        while (r == 0 && reap && !brood__child_reap(process)) {
-            brood__registry_unlock();
-            if (slot >= 0)
-                brood__guard_await_report(slot);
-            brood__registry_lock();
-        }
+        if (r == 0 && reap)
+            r = reap_dead(process, deadline);
         joiner_leave(process);
     }
     brood__registry_unlock();
     return r;
+}
+
+bool brood__process_is_started(const brood_process *process)
+{
+    bool started;
+
+    brood__registry_lock();
+    started = process->state == RUNNING || process->state == ENDED;
+    brood__registry_unlock();
+    return started;
 }
 
 static int check_started(const brood_process *process)
@@ -80,7 +103,7 @@ static int check_started(const brood_process *process)
 
     if (r < 0)
         return r;
-    return process->started_at != 0 ? 0 : -ESRCH;
+    return brood__process_is_started(process) ? 0 : -ESRCH;
 }
 
 int brood_process_join(brood_process *process, int64_t timeout)
@@ -131,10 +154,9 @@ int brood_process_exit_code(brood_process *process, int *ret_code)
 
 /* ---- stop ---- */
 
-/* What carries the child's mark, whether or not the child lives. */
-static struct brood__kin marked_kin(const brood_process *process)
+struct brood__kin brood__process_kin(const brood_process *process)
 {
-    struct brood__kin kin = { .root = 0 };
+    struct brood__kin kin = { .mark_id = NULL };
 
     if (process->mark_index != 0 && brood__guard_mark_id()[0] != '\0') {
         kin.mark_id = brood__guard_mark_id();
@@ -144,13 +166,24 @@ static struct brood__kin marked_kin(const brood_process *process)
     return kin;
 }
 
+/* The start time is the child's if the child lives after it was read. */
+struct brood__kin_ref brood__process_root(brood_process *process)
+{
+    struct brood__kin_ref root = { .pid = process->pid };
+
+    if (root.pid <= 0 || brood__start_time(root.pid, &root.start_time) < 0 ||
+        brood_process_is_alive(process) != 1)
+        root = (struct brood__kin_ref){ .pid = 0 };
+    return root;
+}
+
 /* SIGTERM to the tree, which is listed: what leaves it by its parent's death is still ours. */
 static int terminate_tree(brood_process *process, struct brood__kin_ref **ret_refs,
                           size_t *ret_count)
 {
-    struct brood__kin kin = marked_kin(process);
+    struct brood__kin kin = brood__process_kin(process);
 
-    kin.root = brood_process_is_alive(process) == 1 ? process->pid : 0;
+    kin.root = brood__process_root(process);
     return brood__kin_signal(&kin, SIGTERM, ret_refs, ret_count);
 }
 
@@ -158,12 +191,12 @@ static int terminate_tree(brood_process *process, struct brood__kin_ref **ret_re
  * before, and what carries its mark, is meant. */
 static int kill_tree(brood_process *process, const struct brood__kin_ref *refs, size_t count)
 {
-    struct brood__kin kin = marked_kin(process);
+    struct brood__kin kin = brood__process_kin(process);
     int r;
 
     kin.also = refs;
     kin.also_count = count;
-    kin.root = brood_process_is_alive(process) == 1 ? process->pid : 0;
+    kin.root = brood__process_root(process);
     r = brood__kin_kill(&kin, brood__now() + KILL_NS);
     return r == -ETIMEDOUT ? 0 : r;
 }
@@ -172,7 +205,7 @@ static int kill_tree(brood_process *process, const struct brood__kin_ref *refs, 
  * its; the forkserver reaps at once, but what it starts is marked. */
 static int kill_group(brood_process *process)
 {
-    struct brood__kin kin = marked_kin(process);
+    struct brood__kin kin = brood__process_kin(process);
     int r = brood_process_signal(process, SIGKILL, BROOD_SCOPE_GROUP);
 
     if (r < 0 || process->slot < 0 || !process->group_leader || kin.mark_id == NULL)
@@ -223,12 +256,18 @@ int brood_process_stop(brood_process *process, int64_t grace, int scope)
         r = -EINVAL;
     if (r < 0)
         return r;
+    brood__registry_lock();
+    joiner_enter(process); /* so that the reaper leaves a dead leader's number to its group */
+    brood__registry_unlock();
     r = -ENOTSUP;
     if (scope == BROOD_SCOPE_TREE)
         r = stop_tree(process, deadline);
     if (r == -ENOTSUP) /* nobody to be found: the child alone, then */
         r = stop_one_or_group(process, deadline,
                               scope == BROOD_SCOPE_GROUP ? scope : BROOD_SCOPE_PROCESS);
+    brood__registry_lock();
+    joiner_leave(process);
+    brood__registry_unlock();
     return r < 0 ? r : brood__process_await(process, BROOD__NEVER, true);
 }
 
