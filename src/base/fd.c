@@ -8,17 +8,23 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+int brood__fd_duplicate(int fd, int above)
+{
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, above);
+
+    if (copy < 0) /* EINVAL: a limit so low that there is no such number */
+        return errno == EINVAL ? -EMFILE : -errno;
+    return copy;
+}
+
 int brood__fd_above_stdio(int fd)
 {
-    int moved, error;
+    int moved;
 
     if (fd > 2)
         return fd;
-    moved = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    error = errno;
+    moved = brood__fd_duplicate(fd, 3);
     (void)close(fd);
-    if (moved < 0) /* EINVAL: a limit so low that there is no 3 */
-        return error == EINVAL ? -EMFILE : -error;
     return moved;
 }
 

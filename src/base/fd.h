@@ -11,6 +11,9 @@
  */
 int brood__fd_above_stdio(int fd);
 
+/* Another descriptor for the same, `above` or higher, close-on-exec. Async-signal-safe. */
+int brood__fd_duplicate(int fd, int above);
+
 /* Closes *fd unless it is negative, and makes it -1. */
 void brood__fd_close(int *fd);
 

@@ -25,7 +25,6 @@
 #include "process/setup.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -71,13 +70,12 @@ static int find_sources(const struct request *q, struct brood__setup *setup)
 static int keep_program(const struct brood__kit *kit, const struct brood__launch *launch)
 {
     const int *named = brood__launch_ints(launch, &launch->descriptors);
-    int above = 3, fd;
+    int above = 3;
 
     for (size_t i = 0; i < launch->descriptors.count; i++)
         if (named[i] >= above)
             above = named[i] + 1;
-    fd = fcntl(kit->program, F_DUPFD_CLOEXEC, above);
-    return fd < 0 ? -errno : fd;
+    return brood__fd_duplicate(kit->program, above);
 }
 
 static int prepare_child(struct brood__kit *kit, const struct request *q)

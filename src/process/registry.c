@@ -64,20 +64,15 @@ int brood__process_check(const brood_process *process)
 
 /* ---- fork and exit ---- */
 
-static void before_fork(void)
-{
-    brood__registry_lock();
-}
-
-static void after_fork_in_parent(void)
-{
-    brood__registry_unlock();
-}
-
 /*
  * The child starts with no children, no reaper and no guardian. Handles it inherited keep
  * their memory, and the stamp keeps everyone off them; the descriptors behind them are
  * closed here, for it would be a leak otherwise.
+ *
+ * No lock is held over the fork, for that would order our locks against those of the
+ * program's own fork handlers. So another thread may have been anywhere: the list is read
+ * along `older`, which is whole at every step of list_enter() and list_leave(); the table,
+ * which may be between two places, is left alone.
  */
 static void after_fork_in_child(void)
 {
@@ -88,8 +83,6 @@ static void after_fork_in_child(void)
     brood__board_after_fork(closing_all);
     brood__log_after_fork();
     brood__function_after_fork();
-    if (!closing_all)
-        free(registry.table); /* else it is not worth a copy of its page */
     closing_all = false;
     memset(&registry, 0, sizeof registry);
     (void)pthread_mutex_init(&registry.lock, NULL);
@@ -118,7 +111,7 @@ pid_t brood__fork_hidden(void)
     long pid;
     int error;
 
-    brood__registry_lock(); /* keeps the reaper out of malloc() */
+    brood__registry_lock(); /* keeps the reaper, the only other thread, out of malloc() */
     pid = syscall(SYS_clone, 0, NULL, NULL, NULL, NULL);
     error = errno;
     if (pid == 0) {
@@ -131,16 +124,22 @@ pid_t brood__fork_hidden(void)
     return pid < 0 ? -error : (pid_t)pid;
 }
 
-static void init_once(void)
+/* Before main(), so that our handler in the child runs before those of the program, which
+ * may call us. */
+__attribute__((constructor)) static void install_fork_handler(void)
 {
-    (void)brood__process_id(); /* its fork handler goes first */
-    (void)pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    (void)brood__process_id(); /* its own goes first */
+    (void)pthread_atfork(NULL, NULL, after_fork_in_child);
+}
+
+static void install_exit_handler(void)
+{
     (void)atexit(at_exit);
 }
 
 void brood__registry_init(void)
 {
-    (void)pthread_once(&once, init_once);
+    (void)pthread_once(&once, install_exit_handler);
 }
 
 void brood__registry_shut_down(void)

@@ -109,7 +109,7 @@ pid_t brood__fork(bool child_closes_all);
  */
 pid_t brood__fork_hidden(void);
 
-/* Once a process: registers the fork handlers and the exit handler. Cheap to repeat. */
+/* Once a process: registers the exit handler. Cheap to repeat. */
 void brood__registry_init(void);
 
 #endif

@@ -1,5 +1,6 @@
 #include "process/setup.h"
 
+#include "base/fd.h"
 #include "base/linux.h"
 #include "process/cgroup.h"
 
@@ -90,9 +91,9 @@ static int set_stdio(const int wanted[3])
     for (int i = 0; i < 3; i++) {
         source[i] = wanted[i];
         if (wanted[i] > 0 && wanted[i] <= 2 && wanted[i] != i) {
-            source[i] = fcntl(wanted[i], F_DUPFD_CLOEXEC, 3);
+            source[i] = brood__fd_duplicate(wanted[i], 3);
             if (source[i] < 0)
-                return -errno;
+                return source[i];
         }
     }
     for (int i = 0; i < 3; i++) {
@@ -101,9 +102,9 @@ static int set_stdio(const int wanted[3])
         if (source[i] == BROOD_STDIO_NULL) {
             int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-            r = null < 0 ? -errno : place(null, i);
-            if (null > 2)
-                (void)close(null);
+            null = null < 0 ? -errno : brood__fd_above_stdio(null);
+            r = null < 0 ? null : place(null, i);
+            brood__fd_close(&null);
         } else if (source[i] == BROOD_STDIO_STDOUT) {
             r = place(1, i);
         } else if (source[i] > 0) {
@@ -134,9 +135,9 @@ static int set_descriptors(const struct brood__setup *s)
         if (targets[i] >= above)
             above = targets[i] + 1;
     for (size_t i = 0; i < count; i++) {
-        lifted[i] = fcntl(s->descriptors[i], F_DUPFD_CLOEXEC, above);
+        lifted[i] = brood__fd_duplicate(s->descriptors[i], above);
         if (lifted[i] < 0)
-            return -errno;
+            return lifted[i];
     }
     for (size_t i = 0; i < count; i++)
         if (dup3(lifted[i], targets[i], O_CLOEXEC) < 0)

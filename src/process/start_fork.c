@@ -43,12 +43,12 @@ struct plan {
  * copies of the bond's. */
 static int copy_bond_fds(struct plan *p)
 {
-    p->own[0] = fcntl(p->bond.mark.fd, F_DUPFD_CLOEXEC, 3);
+    p->own[0] = brood__fd_duplicate(p->bond.mark.fd, 3);
     if (p->own[0] < 0)
-        return -errno;
+        return p->own[0];
     p->bond.mark.fd = p->own[0];
     if (p->bond.cgroup >= 0)
-        p->bond.cgroup = p->own[1] = fcntl(p->bond.cgroup, F_DUPFD_CLOEXEC, 3);
+        p->bond.cgroup = p->own[1] = brood__fd_duplicate(p->bond.cgroup, 3);
     return 0;
 }
 
@@ -69,9 +69,9 @@ static int prepare(struct plan *p)
     if (r == 0 && (brood__setup_can_fail(p->launch) || p->bond.index != 0))
         r = brood__fd_pipe(p->report);
     if (r == 0) {
-        p->reserved = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
-        if (p->reserved < 0 && errno != EBADF) /* a closed stderr has nothing to hold */
-            r = -errno;
+        p->reserved = brood__fd_duplicate(STDERR_FILENO, 3);
+        if (p->reserved < 0 && p->reserved != -EBADF) /* a closed stderr has nothing to hold */
+            r = p->reserved;
     }
     return r;
 }

@@ -8,7 +8,6 @@
 #include "process/spawn.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,8 +43,8 @@ static int letter_write(struct letter *letter, const struct brood__launch *launc
             above = named[i] + 1;
     if (fd < 0)
         return fd;
-    letter->fd = fcntl(fd, F_DUPFD_CLOEXEC, above);
-    r = letter->fd < 0 ? -errno : 0;
+    letter->fd = brood__fd_duplicate(fd, above);
+    r = letter->fd < 0 ? letter->fd : 0;
     (void)close(fd);
     letter->bytes = BROOD__SPAWN_HEAD_BYTES + launch->bytes;
     if (r == 0 && ftruncate(letter->fd, (off_t)letter->bytes) < 0)
