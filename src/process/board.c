@@ -16,7 +16,9 @@ struct board {
     _Atomic uint32_t hint;
 };
 
-static struct board *board;              /* of this process as a parent */
+static struct board *board; /* of this process as a parent */
+static struct board *inherited
+    __attribute__((used));               /* of the parent: not used here, nor freed */
 static _Atomic uint32_t *parent_entries; /* of this process as a child */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -37,13 +39,12 @@ static void make(void)
     board = b;
 }
 
-void brood__board_after_fork(bool closing_all)
+void brood__board_after_fork(void)
 {
     static const pthread_once_t fresh = PTHREAD_ONCE_INIT;
 
     parent_entries = board == NULL ? NULL : board->entries;
-    if (!closing_all)
-        free(board);
+    inherited = board; /* not freed, for that would copy a page; and pointed at still */
     board = NULL;
     once = fresh;
 }

@@ -18,7 +18,7 @@ int brood__board_take(void);
 void brood__board_leave(int *entry);
 
 /* In the child: what was the parent's board is where it writes. */
-void brood__board_after_fork(bool closing_all);
+void brood__board_after_fork(void);
 void brood__board_write(int entry, int code);
 
 /* True if the child left its code. */

@@ -29,12 +29,10 @@ static struct {
               .parent_pidfd = -1,
               .default_method = BROOD_START_FORK };
 
-static void copy_name(char to[BROOD_NAME_BYTES], const char *from)
+/* All names are arrays of the same size, ended by NUL. */
+static void copy_name(char to[BROOD_NAME_BYTES], const char from[BROOD_NAME_BYTES])
 {
-    size_t bytes = strnlen(from, BROOD_NAME_BYTES - 1);
-
-    memcpy(to, from, bytes);
-    to[bytes] = '\0';
+    memcpy(to, from, BROOD_NAME_BYTES);
 }
 
 void brood__current_enter(const struct brood__launch *l, int parent_pidfd)
@@ -114,7 +112,7 @@ _Noreturn void brood__child_run(struct brood__launch *l, int board_entry, bool f
     }
     if (fresh)
         exit(code & 0xff);
-    if (!brood__registry_is_shut_down())
+    if (!brood__registry_is_untouched() && !brood__registry_is_shut_down())
         (void)brood_shutdown(BROOD_FOREVER);
     brood__flush_stdio();
     brood__board_write(board_entry, code);

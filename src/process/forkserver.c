@@ -80,11 +80,11 @@ static int keep_program(const struct brood__kit *kit, const struct brood__launch
 
 static int prepare_child(struct brood__kit *kit, const struct request *q)
 {
-    static char entry[BROOD__MARK_ENTRY_BYTES];
+    char *entry = malloc(BROOD__MARK_ENTRY_BYTES); /* lives as long as the child */
     char *entries[] = { entry, NULL };
     struct brood__setup setup = brood__setup_own(q->launch);
     char **environment;
-    int r = find_sources(q, &setup);
+    int r = entry == NULL ? -ENOMEM : find_sources(q, &setup);
 
     if (r == 0)
         r = brood__launch_resolve(q->launch);
@@ -205,7 +205,7 @@ static void drop_request(struct request *q)
 /* Receives and serves one request. */
 static void take_request(struct brood__kit *kit)
 {
-    static char message[sizeof(struct brood__say) + BROOD__INLINE_BYTES_MAX];
+    char message[sizeof(struct brood__say) + BROOD__INLINE_BYTES_MAX];
     struct request q = { .launch = NULL };
     ssize_t n = brood__receive(kit->socket, message, sizeof message, q.fds, BROOD__FDS_MAX,
                                &q.fd_count, MSG_DONTWAIT);
@@ -247,7 +247,7 @@ static _Noreturn void finish(struct brood__kit *kit)
  * that, or executes something. */
 static bool is_released(const struct brood__kit *kit, bool *ret_over)
 {
-    static char message[sizeof(struct brood__say) + BROOD__INLINE_BYTES_MAX];
+    char message[sizeof(struct brood__say) + BROOD__INLINE_BYTES_MAX];
     struct brood__say say = { .what = 0 };
     int fds[BROOD__FDS_MAX];
     size_t count;

@@ -24,6 +24,9 @@
 
 struct guard brood__guard = GUARD_NONE;
 
+/* What a child does not use, nor free; see registry.c. */
+static struct guard inherited __attribute__((used));
+
 /* ---- bonds ---- */
 
 static int ensure(void)
@@ -92,11 +95,16 @@ void brood__guard_finish(void)
     (void)pthread_mutex_unlock(&brood__guard.lock);
 }
 
+bool brood__guard_was_used(void)
+{
+    return brood__guard.incarnation != 0;
+}
+
 void brood__guard_after_fork(bool closing_all)
 {
     static const struct guard none = GUARD_NONE;
 
-    if (brood__guard.incarnation == 0)
+    if (!brood__guard_was_used())
         return; /* never used: leave its page shared with the parent */
     if (!closing_all) {
         brood__fd_close(&brood__guard.socket);
@@ -106,8 +114,8 @@ void brood__guard_after_fork(bool closing_all)
         brood__fd_close(&brood__guard.old_forkserver);
         brood__fd_close(&brood__guard.mark.fd);
         brood__cgroup_close(&brood__guard.cgroup);
-        free(brood__guard.free_slots);
     }
+    inherited = brood__guard; /* its memory is not freed, but pointed at still */
     brood__guard = none;
 }
 

@@ -46,6 +46,9 @@ void brood__guard_await_report(int slot);
 /* Replaces a guardian that was found dead. The reaper calls it, and retries. */
 int brood__guard_replace(void);
 
+/* Has there ever been a guardian of this process? */
+bool brood__guard_was_used(void);
+
 /* Ends guardian and forkserver, and all that is left of daemon children. */
 void brood__guard_finish(void);
 

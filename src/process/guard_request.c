@@ -81,7 +81,7 @@ static int launch_file(const struct brood__launch *launch)
 static int send_request(const struct brood__launch *l, uint32_t slot)
 {
     struct guard_slot *s = &brood__guard.table->slots[slot];
-    static char message[sizeof(struct brood__say) + BROOD__INLINE_BYTES_MAX]; /* (lock) */
+    char *message = brood__guard.message;
     struct brood__say say = { .what = SAY_REQUEST,
                               .slot = slot,
                               .generation = guard_word_generation(atomic_load(&s->word)),

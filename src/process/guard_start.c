@@ -110,6 +110,11 @@ static int make_lasting_parts(int tier)
         if (brood__guard.free_slots == NULL)
             return -ENOMEM;
     }
+    if (brood__guard.message == NULL) {
+        brood__guard.message = malloc(sizeof(struct brood__say) + BROOD__INLINE_BYTES_MAX);
+        if (brood__guard.message == NULL)
+            return -ENOMEM;
+    }
     r = brood__start_time(brood__process_id(), &brood__guard.start_time);
     if (r == 0 && brood__guard.mark.fd < 0)
         r = make_mark();

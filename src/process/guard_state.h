@@ -38,6 +38,7 @@ struct guard {
     int forkserver;
     int old_socket;       /* of a forkserver whose guardian died, which guards alone until */
     int old_forkserver;   /* there is a new one */
+    char *message;        /* sizeof(struct brood__say) + BROOD__INLINE_BYTES_MAX, to be sent */
     uint32_t *free_slots; /* a stack; taken and left under the registry lock */
     uint32_t free_count;
 };

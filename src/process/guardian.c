@@ -136,7 +136,7 @@ static int start_forkserver(struct brood__kit *kit)
 /* There is no forkserver, and there cannot be one now: says so to whoever asks. */
 static void refuse_requests(const struct brood__kit *kit, int error)
 {
-    static char message[sizeof(struct brood__say) + BROOD__INLINE_BYTES_MAX];
+    char message[sizeof(struct brood__say) + BROOD__INLINE_BYTES_MAX];
     int fds[BROOD__FDS_MAX];
     size_t count;
     ssize_t n;

@@ -35,6 +35,7 @@ static struct {
     int epoll;
     int wake;            /* an eventfd */
     int guardian;        /* (L) the pidfd watched, or -1 */
+    bool resting;        /* (L) the thread is in epoll_wait(), or about to take the lock */
     bool ticking;        /* (L) the thread wakes by itself within a tick */
     unsigned soon_count; /* (L) children to be looked at soon */
     bool unsettled;      /* (L) */
@@ -137,6 +138,7 @@ static int next_timeout(int64_t *tick_at, bool guardian_missing)
     int period, left;
 
     brood__registry_lock();
+    reaper.resting = true;
     reaper.ticking = reaper.soon_count > 0;
     period = !reaper.ticking ? -1 : reaper.unsettled ? UNSETTLED_MS : TICK_MS;
     brood__registry_unlock();
@@ -150,6 +152,13 @@ static int next_timeout(int64_t *tick_at, bool guardian_missing)
         *tick_at = now + period * NS_PER_MS;
     left = *tick_at <= now ? 0 : (int)((*tick_at - now + NS_PER_MS - 1) / NS_PER_MS);
     return left;
+}
+
+static void set_resting(bool resting)
+{
+    brood__registry_lock();
+    reaper.resting = resting;
+    brood__registry_unlock();
 }
 
 static bool is_stopping(void)
@@ -173,6 +182,8 @@ static void *reaper_main(void *unused)
     while (!is_stopping()) {
         int timeout = next_timeout(&tick_at, guardian_missing);
         int n = epoll_wait(reaper.epoll, events, EVENTS_MAX, timeout);
+
+        set_resting(false);
 
         for (int i = 0; i < n; i++) {
             if (events[i].data.u64 == ABOUT_WAKE)
@@ -270,6 +281,11 @@ bool brood__reaper_runs(void)
     runs = reaper.running;
     (void)pthread_mutex_unlock(&starting);
     return runs;
+}
+
+bool brood__reaper_is_resting(void)
+{
+    return reaper.epoll < 0 || reaper.resting;
 }
 
 bool brood__reaper_is_me(void)

@@ -22,6 +22,10 @@ int brood__reaper_start(void);
 bool brood__reaper_is_me(void);
 bool brood__reaper_runs(void);
 
+/* It sleeps, or waits for the registry lock, or does not run: it holds no lock of libc's.
+ * (L) */
+bool brood__reaper_is_resting(void);
+
 /* Ends the thread and closes its descriptors. */
 void brood__reaper_stop(void);
 

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -40,9 +41,17 @@ static struct {
     pthread_cond_t started; /* the last of these has ended */
 } registry = { .lock = PTHREAD_MUTEX_INITIALIZER, .started = PTHREAD_COND_INITIALIZER };
 
+/* What a child does not use, and does not free, for that would copy pages. Still pointed at,
+ * so that no leak is seen in it. */
+static struct {
+    struct place *table;
+    brood_process *newest;
+} inherited __attribute__((used));
+
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-/* The fork that this thread makes is ours, and its child closes all descriptors at once. */
+/* The fork that this thread makes is ours, and its child closes all descriptors at once, when
+ * it no longer needs them. */
 static _Thread_local bool closing_all;
 
 void brood__registry_lock(void)
@@ -80,10 +89,12 @@ static void after_fork_in_child(void)
         brood__fd_close(&p->pidfd);
     brood__reaper_after_fork(closing_all);
     brood__guard_after_fork(closing_all);
-    brood__board_after_fork(closing_all);
+    brood__board_after_fork();
     brood__log_after_fork();
     brood__function_after_fork();
     closing_all = false;
+    inherited.table = registry.table;
+    inherited.newest = registry.newest;
     memset(&registry, 0, sizeof registry);
     (void)pthread_mutex_init(&registry.lock, NULL);
     (void)pthread_cond_init(&registry.started, NULL);
@@ -101,9 +112,11 @@ pid_t brood__fork(bool child_closes_all)
 
     closing_all = child_closes_all;
     pid = fork();
+    if (pid < 0)
+        pid = -errno;
     if (pid != 0)
         closing_all = false;
-    return pid < 0 ? -errno : pid;
+    return pid;
 }
 
 pid_t brood__fork_hidden(void)
@@ -111,7 +124,12 @@ pid_t brood__fork_hidden(void)
     long pid;
     int error;
 
-    brood__registry_lock(); /* keeps the reaper, the only other thread, out of malloc() */
+    brood__registry_lock();
+    while (!brood__reaper_is_resting()) { /* the only other thread must not be in malloc() */
+        brood__registry_unlock();
+        (void)sched_yield();
+        brood__registry_lock();
+    }
     pid = syscall(SYS_clone, 0, NULL, NULL, NULL, NULL);
     error = errno;
     if (pid == 0) {
@@ -159,6 +177,16 @@ bool brood__registry_is_shut_down(void)
     shut_down = registry.shut_down;
     brood__registry_unlock();
     return shut_down;
+}
+
+bool brood__registry_is_untouched(void)
+{
+    bool untouched;
+
+    brood__registry_lock();
+    untouched = registry.table_count == 0;
+    brood__registry_unlock();
+    return untouched && !brood__guard_was_used();
 }
 
 uint32_t brood__registry_next_number(void)

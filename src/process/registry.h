@@ -94,6 +94,9 @@ void brood__child_release(brood_process *process);
 void brood__registry_shut_down(void);
 bool brood__registry_is_shut_down(void);
 
+/* Nothing was ever started here, so there is nothing to shut down. */
+bool brood__registry_is_untouched(void);
+
 /* The number of the next child, from 1. */
 uint32_t brood__registry_next_number(void);
 

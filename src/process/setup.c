@@ -54,16 +54,16 @@ static int set_nice(int increment)
     return setpriority(PRIO_PROCESS, 0, now + increment) < 0 ? -errno : 0;
 }
 
-/* The kernel takes a mask of any length, so build one on the stack rather than allocate. */
-static int set_cpus(const struct brood__launch *launch)
+/* This and set_descriptors() have large frames, whose pages a child should only pay for when
+ * it needs them. The kernel takes a mask of any length, so build one on the stack rather than
+ * allocate. */
+__attribute__((noinline)) static int set_cpus(const struct brood__launch *launch)
 {
     unsigned long mask[(1 << 16) / (8 * sizeof(unsigned long))];
     const int *cpus = brood__launch_ints(launch, &launch->cpus);
     const unsigned bits = 8 * sizeof mask[0];
     size_t bytes = 0;
 
-    if (launch->cpus.count == 0)
-        return 0;
     memset(mask, 0, sizeof mask);
     for (size_t i = 0; i < launch->cpus.count; i++) {
         size_t word = (unsigned)cpus[i] / bits;
@@ -118,7 +118,7 @@ static int set_stdio(const int wanted[3])
 
 /* Brings the named descriptors to their numbers. Those received in a message have any
  * numbers, which may be others' targets, so all are lifted above the targets first. */
-static int set_descriptors(const struct brood__setup *s)
+__attribute__((noinline)) static int set_descriptors(const struct brood__setup *s)
 {
     const int *targets = brood__launch_ints(s->launch, &s->launch->descriptors);
     size_t count = s->launch->descriptors.count;
@@ -176,7 +176,7 @@ int brood__setup_apply(const struct brood__setup *s)
 
     if (r == 0)
         r = set_nice(l->nice_increment);
-    if (r == 0)
+    if (r == 0 && l->cpus.count > 0)
         r = set_cpus(l);
     /* The mark holds where joining fails, for instance because a manager of cgroups has
      * removed ours. */
@@ -184,7 +184,7 @@ int brood__setup_apply(const struct brood__setup *s)
         (void)brood__cgroup_join(s->cgroup);
     if (r == 0)
         r = set_stdio(s->stdio);
-    if (r == 0)
+    if (r == 0 && l->descriptors.count > 0)
         r = set_descriptors(s);
     if (r == 0 && s->for_exec && s->keep >= 0)
         r = fcntl(s->keep, F_SETFD, 0) < 0 ? -errno : 0;
