@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -222,6 +223,16 @@ static int open_descriptors(void)
     return r == -ENOSPC ? -EAGAIN : r; /* the user's limit of watches, not a disk's */
 }
 
+static bool is_resting(void)
+{
+    bool resting;
+
+    brood__registry_lock();
+    resting = reaper.resting;
+    brood__registry_unlock();
+    return resting;
+}
+
 /* As large as the main thread's: when the reaper replaces the guardian, the new forkserver is
  * a copy of this thread, and its children run the program's functions on this stack. It is
  * only address space. */
@@ -248,6 +259,8 @@ static int start_thread(void)
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     r = pthread_create(&reaper.thread, &attributes, reaper_main, NULL);
+    while (r == 0 && !is_resting()) /* a fork must not meet it in libc's thread start */
+        (void)sched_yield();
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     (void)pthread_attr_destroy(&attributes);
     return -r;
@@ -259,7 +272,7 @@ int brood__reaper_start(void)
 
     (void)pthread_mutex_lock(&starting);
     if (!reaper.running) {
-        reaper.stopping = false;
+        reaper.stopping = reaper.resting = false;
         r = open_descriptors();
         if (r == 0)
             r = start_thread();

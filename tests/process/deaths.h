@@ -37,29 +37,6 @@
 #define KIN_MAX 4096     /* processes looked at in /proc */
 #define LONG_SLEEP "600" /* seconds; nobody lives that long */
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if !defined(SANITIZED) && defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
-/* For threads of a program, from which an assertion could not find back to the harness. */
-#define INSIST(holds, ...)                                                                     \
-    do {                                                                                       \
-        if (!(holds)) {                                                                        \
-            (void)fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #holds);                  \
-            (void)fprintf(stderr, __VA_ARGS__);                                                \
-            (void)fputc('\n', stderr);                                                         \
-            _exit(TEST_EXIT_FAILED_IN_CHILD);                                                  \
-        }                                                                                      \
-    } while (0)
-
 struct witness {
     int life; /* the read end of the life line */
     int line; /* the write end, until the program has it */

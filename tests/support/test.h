@@ -34,6 +34,30 @@
 #include <cmocka.h>
 #endif
 
+/* 1 in a build with the address sanitizer. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#if !defined(SANITIZED) && defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
+/* For threads of a program, from which an assertion could not find back to the harness. */
+#define INSIST(holds, ...)                                                                     \
+    do {                                                                                       \
+        if (!(holds)) {                                                                        \
+            (void)fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #holds);                  \
+            (void)fprintf(stderr, __VA_ARGS__);                                                \
+            (void)fputc('\n', stderr);                                                         \
+            _exit(TEST_EXIT_FAILED_IN_CHILD);                                                  \
+        }                                                                                      \
+    } while (0)
+
 #define TEST_EXIT_SKIPPED 77
 #define TEST_EXIT_FAILED_IN_CHILD 99
 
