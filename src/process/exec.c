@@ -62,7 +62,7 @@ static int child_main(void *argument)
         if ((pid_t)syscall(SYS_getppid) != run->parent)
             return 127;
     }
-    brood__setup_default_signals();
+    brood__setup_exec_signals();
     r = brood__setup_apply(&exec->setup);
     if (r == 0) {
         (void)sigemptyset(&none);

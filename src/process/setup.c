@@ -202,3 +202,12 @@ void brood__setup_default_signals(void)
     for (int i = 1; i < NSIG; i++)
         (void)sigaction(i, &action, NULL);
 }
+
+void brood__setup_exec_signals(void)
+{
+    /* All of the kernel's struct sigaction is 0 for SIG_DFL, whatever its layout. */
+    const unsigned long action[8] = { 0 };
+
+    for (int i = 1; i < NSIG; i++)
+        (void)syscall(SYS_rt_sigaction, i, action, NULL, 8);
+}

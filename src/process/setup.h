@@ -28,7 +28,11 @@ int brood__setup_apply(const struct brood__setup *setup);
 /* True if brood__setup_apply() might fail: there is something that must be reported. */
 bool brood__setup_can_fail(const struct brood__launch *launch);
 
-/* All signals to their default action, ignored ones included. */
+/* All signals to their default action, ignored ones included, but those libc keeps to itself.
+ */
 void brood__setup_default_signals(void);
+
+/* Before exec: those too, which somebody may have handed down to us as ignored. */
+void brood__setup_exec_signals(void);
 
 #endif
