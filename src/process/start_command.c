@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define PATH_DEFAULT "/usr/local/bin:/bin:/usr/bin"
 
@@ -41,6 +42,22 @@ static char **candidates(const char *name, const char *path)
     return vector;
 }
 
+/* Leaves out what is not there: a look costs less than a failed exec. What is relative is
+ * relative to a directory that only the child will be in. */
+static void leave_out_missing(char **paths)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; paths[i] != NULL; i++) {
+        bool missing = paths[i][0] == '/' && access(paths[i], F_OK) < 0 &&
+                       (errno == ENOENT || errno == ENOTDIR);
+
+        if (!missing)
+            paths[kept++] = paths[i];
+    }
+    paths[kept] = NULL;
+}
+
 int brood__start_command(brood_process *process, struct brood__launch *launch,
                          const struct brood__bond *bond)
 {
@@ -58,7 +75,11 @@ int brood__start_command(brood_process *process, struct brood__launch *launch,
 
         paths = candidates(argv[0], path == NULL ? PATH_DEFAULT : path);
     }
-    if (paths != NULL) {
+    if (paths != NULL)
+        leave_out_missing(paths);
+    if (paths != NULL && paths[0] == NULL) {
+        pid = -ENOENT;
+    } else if (paths != NULL) {
         struct brood__exec exec = { .paths = paths,
                                     .argv = argv,
                                     .environment = environment,
