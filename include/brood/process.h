@@ -333,8 +333,8 @@ BROOD_API int brood_process_exit_code(brood_process *process, int *ret_code);
 
 /*
  * A descriptor that becomes readable when the child has ended, for poll, epoll and event
- * loops. On kernels that say so it is a pidfd; do not read it. A child whose descriptor was
- * asked for is left to the caller to join; one not joined is reaped within 50 ms.
+ * loops. It is a pidfd or, first asked for after the end, something that is readable; do not
+ * read it. Whoever polls it still joins the child, which then does not wait.
  *
  * Returns    the descriptor, 3 or higher.
  * Errors     -EMFILE, -ENFILE
