@@ -159,7 +159,7 @@ static int fork_guardian(void)
 
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    pid = brood__guard.late ? fork_twice() : brood__fork_hidden();
+    pid = brood__guard.threaded ? fork_twice() : brood__fork_hidden();
     if (pid != 0)
         (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     return pid;
@@ -264,7 +264,7 @@ static int fork_helpers(int tier)
     brood__fd_close(&kit.program);
     (void)close(pair[1]);
     brood__guard.socket = pair[0];
-    if (r > 0 && !brood__guard.late)
+    if (r > 0 && !brood__guard.threaded)
         r = watch_hidden(r);
     if (r >= 0)
         r = await_hellos();
@@ -280,7 +280,9 @@ int brood__guard_start_locked(int tier)
     if (brood__registry_is_shut_down())
         return -ESHUTDOWN;
     brood__registry_init();
-    brood__guard.late = has_threads();
+    brood__guard.threaded = has_threads();
+    if (brood__guard.incarnation == 0)
+        brood__guard.late = brood__guard.threaded;
     r = make_lasting_parts(tier);
     for (int i = 0; r == 0 && i < HELLO_TRIES; i++) { /* somebody may kill them at birth */
         r = fork_helpers(tier);

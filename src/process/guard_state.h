@@ -22,7 +22,8 @@
 struct guard {
     pthread_mutex_t lock;
     bool running;
-    bool late;
+    bool late;     /* there were threads at the first start */
+    bool threaded; /* and at the last */
     int tier;
     int wanted_tier; /* what brood_guardian_start() asked for, for a replacement */
     unsigned restarts;
