@@ -101,7 +101,8 @@ typedef struct brood_process_options {
     const int *cpus;         /* numbers of the processors it may run on; */
     size_t cpu_count;        /* default: no change */
     const char *const *environment; /* "NAME=value" strings ended by NULL; default: ours,
-                                       or for a forkserver child the guardian's */
+                                       or for a forkserver child the guardian's. Daemons and
+                                       forkserver children have BROOD_GUARD added */
     const char *working_directory;  /* default: no change */
 } brood_process_options;
 #define BROOD_PROCESS_OPTIONS_INIT                                                             \
