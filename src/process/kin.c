@@ -5,14 +5,16 @@
 #include "base/linux.h"
 #include "process/mark.h"
 
-#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* One process of a snapshot of /proc. */
@@ -59,13 +61,6 @@ static bool read_one(pid_t pid, struct seen *ret_seen)
     return true;
 }
 
-static int by_pid(const void *a, const void *b)
-{
-    const struct seen *x = a, *y = b;
-
-    return (x->pid > y->pid) - (x->pid < y->pid);
-}
-
 /* In a PID namespace whose /proc is another's, numbers there mean nothing here. */
 static bool proc_is_ours(void)
 {
@@ -74,46 +69,103 @@ static bool proc_is_ours(void)
     return readlink("/proc/self", text, sizeof text - 1) > 0 && atoi(text) == (int)getpid();
 }
 
+/* Room for one more. Not from malloc(), here and below: the guardian may be a fork of a
+ * program with threads, and not every malloc() survives that. */
+static int make_room(struct snapshot *s)
+{
+    size_t capacity = s->capacity == 0 ? 1024 : s->capacity * 2;
+    void *all;
+
+    if (s->count < s->capacity)
+        return 0;
+    all = s->all == NULL ? mmap(NULL, capacity * sizeof *s->all, PROT_READ | PROT_WRITE,
+                                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+                         : mremap(s->all, s->capacity * sizeof *s->all,
+                                  capacity * sizeof *s->all, MREMAP_MAYMOVE);
+    if (all == MAP_FAILED)
+        return -ENOMEM;
+    s->all = all;
+    s->capacity = capacity;
+    return 0;
+}
+
+static void snapshot_drop(struct snapshot *s)
+{
+    if (s->all != NULL)
+        (void)munmap(s->all, s->capacity * sizeof *s->all);
+}
+
+/* Adds one, in the order of pids, which is that of /proc. */
+static int snapshot_add(struct snapshot *s, pid_t pid)
+{
+    struct seen seen;
+    size_t at = s->count;
+    int r;
+
+    if (!read_one(pid, &seen))
+        return 0;
+    r = make_room(s);
+    if (r < 0)
+        return r;
+    while (at > 0 && s->all[at - 1].pid > pid) {
+        s->all[at] = s->all[at - 1];
+        at--;
+    }
+    s->all[at] = seen;
+    s->count++;
+    return 0;
+}
+
+/* An entry as the kernel writes it; the name follows. */
+struct entry {
+    uint64_t inode;
+    int64_t offset;
+    uint16_t bytes;
+    uint8_t type;
+    char name[];
+};
+
 static int snapshot_take(struct snapshot *s)
 {
-    DIR *directory = proc_is_ours() ? opendir("/proc") : NULL;
-    struct dirent *entry;
+    _Alignas(struct entry) char buffer[16384];
+    int fd = proc_is_ours() ? open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    long n = 0;
+    int r = 0;
 
     s->count = 0;
     s->unclear = false;
-    if (directory == NULL)
+    if (fd < 0)
         return -ENOTSUP;
-    while ((entry = readdir(directory)) != NULL) {
-        pid_t pid = (pid_t)atoi(entry->d_name);
+    while (r == 0 && (n = syscall(SYS_getdents64, fd, buffer, sizeof buffer)) > 0) {
+        for (long at = 0; at < n && r == 0;) {
+            const struct entry *entry = (const void *)(buffer + at);
 
-        if (pid <= 0)
-            continue;
-        if (s->count == s->capacity) {
-            size_t capacity = s->capacity == 0 ? 256 : s->capacity * 2;
-            struct seen *all = realloc(s->all, capacity * sizeof *all);
-
-            if (all == NULL) {
-                (void)closedir(directory);
-                return -ENOMEM;
-            }
-            s->all = all;
-            s->capacity = capacity;
+            at += entry->bytes;
+            if (entry->name[0] >= '1' && entry->name[0] <= '9')
+                r = snapshot_add(s, (pid_t)atoi(entry->name));
         }
-        if (read_one(pid, &s->all[s->count]))
-            s->count++;
     }
-    (void)closedir(directory);
-    qsort(s->all, s->count, sizeof *s->all, by_pid);
-    return 0;
+    (void)close(fd);
+    return n < 0 ? -ENOTSUP : r;
 }
 
 /* ---- choosing ---- */
 
 static struct seen *find(const struct snapshot *s, pid_t pid)
 {
-    struct seen key = { .pid = pid };
+    size_t low = 0, high = s->count;
 
-    return s->count == 0 ? NULL : bsearch(&key, s->all, s->count, sizeof key, by_pid);
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (s->all[middle].pid == pid)
+            return &s->all[middle];
+        if (s->all[middle].pid < pid)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return NULL;
 }
 
 static void choose_marked(struct snapshot *s, const struct brood__kin *kin)
@@ -245,7 +297,7 @@ int brood__kin_signal(const struct brood__kin *kin, int signal,
     }
     if (r == 0)
         r = signal_chosen(&s, signal);
-    free(s.all);
+    snapshot_drop(&s);
     return r;
 }
 
@@ -275,6 +327,6 @@ int brood__kin_kill(const struct brood__kin *kin, int64_t deadline)
         }
         (void)poll(NULL, 0, 1);
     }
-    free(s.all);
+    snapshot_drop(&s);
     return r;
 }
