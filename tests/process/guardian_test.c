@@ -457,12 +457,12 @@ static void be_chased(struct witness *w, void *argument)
 
 static void run_chase(int tier, bool forkserver_too)
 {
-    if (SANITIZED)
-        test_skip("this sanitizer does not survive a fork while other threads allocate");
     struct chase c = { .tier = tier,
                        .rounds = long_mode() ? 1000 : 100,
                        .forkserver_too = forkserver_too };
 
+    if (SANITIZED)
+        test_skip("this sanitizer does not survive a fork while other threads allocate");
     run_program(be_chased, &c, GONE_MS);
 }
 

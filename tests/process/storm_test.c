@@ -196,12 +196,12 @@ static void be_in_a_storm(struct witness *w, void *argument)
 
 static void run_storm(int tier, bool kill_helpers)
 {
-    if (SANITIZED)
-        test_skip("this sanitizer does not survive a fork while other threads allocate");
     struct storm s = { .tier = tier, .kill_helpers = kill_helpers };
     struct witness w;
     int status;
 
+    if (SANITIZED)
+        test_skip("this sanitizer does not survive a fork while other threads allocate");
     witness_begin(&w);
     (void)program_start(&w, be_in_a_storm, &s);
     witness_let_go(&w);
