@@ -35,7 +35,7 @@ int brood__send(int socket, const void *bytes, size_t byte_count, const int *fds
 ssize_t brood__receive(int socket, void *bytes, size_t capacity, int *ret_fds,
                        size_t fd_capacity, size_t *ret_fd_count, int flags);
 
-/* The most descriptors one message can carry (SCM_MAX_FD). */
-#define BROOD__FDS_MAX 253
+/* The most descriptors one message carries: the kernel takes 253, musl 1 KiB of control. */
+#define BROOD__FDS_MAX 250
 
 #endif
