@@ -91,14 +91,16 @@ static void unwatch_pipe(struct run *run, struct job_pipe *end)
 /* Closing takes it out of the epoll set: nobody else has this end open. */
 static void close_pipe(struct job_pipe *end)
 {
-    if (end->fd >= 0)
+    if (end->fd >= 0) {
         (void)close(end->fd);
-    end->fd = -1;
+        (void)close(end->held);
+    }
+    end->fd = end->held = -1;
     end->registered = false;
 }
 
-/* Makes the process with its pipes; *out_write and *err_write are its ends. */
-static int make_process(struct run *run, struct job *job, int *out_write, int *err_write)
+/* Makes the process with its pipes. */
+static int make_process(struct run *run, struct job *job)
 {
     brood_process_options options = BROOD_PROCESS_OPTIONS_INIT;
     int out[2], err[2], r;
@@ -114,8 +116,8 @@ static int make_process(struct run *run, struct job *job, int *out_write, int *e
     }
     job->out.fd = out[0];
     job->err.fd = err[0];
-    *out_write = out[1];
-    *err_write = err[1];
+    job->out.held = out[1];
+    job->err.held = err[1];
     (void)snprintf(job->seq_text, sizeof job->seq_text, "BROOD_SEQ=%llu",
                    (unsigned long long)job->seq);
     options.daemon = BROOD_DAEMON_YES;
@@ -141,7 +143,6 @@ static void watch_job(struct run *run, struct job *job)
 
 int job_start(struct run *run, struct job *job)
 {
-    int out_write = -1, err_write = -1;
     int r;
 
     job->generation++;
@@ -153,14 +154,11 @@ int job_start(struct run *run, struct job *job)
     if (run->log.fd >= 0)
         (void)clock_gettime(CLOCK_REALTIME, &job->started_real);
 
-    r = make_process(run, job, &out_write, &err_write);
+    r = make_process(run, job);
     if (r == 0)
         r = brood_process_start(job->process);
-    /* The job's ends must not stay open here, or its pipes would never end. */
-    if (out_write >= 0)
-        (void)close(out_write);
-    if (err_write >= 0)
-        (void)close(err_write);
+    /* The job's ends of the pipes stay open here as well, so that its exit wakes us once, by
+     * the pidfd, and not before that by each pipe's end. Then they are drained and closed. */
     if (r < 0) {
         close_pipe(&job->out);
         close_pipe(&job->err);

@@ -31,6 +31,7 @@ enum job_deadline {
 
 struct job_pipe {
     int fd;          /* the end we read; -1: closed */
+    int held;        /* the job's end, see job_start() */
     bool registered; /* with epoll */
     uint64_t bytes;
     struct stream stream;

@@ -6,8 +6,8 @@
  * the program, at the same cost whatever the program's size, and watches the guardian. If
  * the program ends in any way, SIGKILL and exec included, they kill its daemon children and all
  * descendants of these. If one of the two is killed, the other replaces it or, the program
- * being gone too, does its work. Neither needs privilege; where the system offers more,
- * more is used, and brood_guardian_status() says what.
+ * being gone too, does its work. Neither needs privilege; where the system offers more, more
+ * can be asked for, and brood_guardian_status() says what is in force.
  *
  * The forkserver is a copy of the program as it was when the guardian started: start it
  * early, before threads, open files and large memory.
@@ -28,13 +28,14 @@ extern "C" {
  *      guardian. Daemon children made by fork, and commands: by a mark that fork and exec
  *      inherit; a descendant that both left its parent's tree and executed something with
  *      an emptied environment is missed.
- *   B  a cgroup v2 directory that the program may write: exactly, whatever they did. Used
- *      without asking where there is one, and its manager, if any, has delegated it.
+ *   B  on request: a cgroup v2 directory that the program may write holds them: exactly,
+ *      whatever they did. Each start of a daemon then moves a process between cgroups, which
+ *      takes some 15 us, and now and then some 10 ms.
  *   C  on request: the forkserver is init of a PID namespace (unprivileged through a user
  *      namespace), so that the kernel itself ends all its children with it. Children made by
  *      fork, and commands, are as in A or B.
  */
-#define BROOD_TIER_BEST 0 /* B where possible, else A */
+#define BROOD_TIER_DEFAULT 0 /* A */
 #define BROOD_TIER_A 1
 #define BROOD_TIER_B 2
 #define BROOD_TIER_C 3

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #define MOUNT_BYTES 2048
@@ -61,20 +60,6 @@ static int find_own(char *ret_path, size_t path_bytes)
         return -ENOTSUP;
     n = snprintf(ret_path, path_bytes, "%s%s", mount, strcmp(line, "/") == 0 ? "" : line);
     return n < (ssize_t)path_bytes ? 0 : -ENAMETOOLONG;
-}
-
-/*
- * A manager of cgroups wants its own to be left alone but where it says otherwise, which
- * systemd does by an attribute. Where nobody manages, permission is enough.
- */
-static int is_delegated(const char *path)
-{
-    char value[2] = "";
-
-    if (getxattr(path, "user.delegate", value, sizeof value) == 1 ||
-        getxattr(path, "trusted.delegate", value, sizeof value) == 1)
-        return value[0] == '1';
-    return access("/run/systemd/system", F_OK) < 0;
 }
 
 /* ---- files ---- */
@@ -166,8 +151,7 @@ static void remove_stale(const char *own, unsigned long long own_space)
         (void)closedir(directory);
 }
 
-int brood__cgroup_create(struct brood__cgroup *ret_cgroup, uint64_t start_time, const char *id,
-                         bool insist)
+int brood__cgroup_create(struct brood__cgroup *ret_cgroup, uint64_t start_time, const char *id)
 {
     struct brood__cgroup *c = ret_cgroup;
     unsigned long long space;
@@ -177,7 +161,7 @@ int brood__cgroup_create(struct brood__cgroup *ret_cgroup, uint64_t start_time, 
 
     c->path = NULL;
     c->children = c->forkserver = -1;
-    if (find_own(own, sizeof own) < 0 || (!insist && !is_delegated(own)))
+    if (find_own(own, sizeof own) < 0)
         return -ENOTSUP;
     if (stat("/proc/self/ns/pid", &status) < 0)
         return -ENOTSUP;

@@ -11,7 +11,6 @@
 #ifndef BROOD__CGROUP_H
 #define BROOD__CGROUP_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 struct brood__cgroup {
@@ -21,10 +20,8 @@ struct brood__cgroup {
 };
 
 /* Makes the directories, for a program that started at that clock tick, and removes those
- * of dead programs; -ENOTSUP where that cannot be, or without `insist` where a manager of
- * cgroups has not delegated ours. */
-int brood__cgroup_create(struct brood__cgroup *ret_cgroup, uint64_t start_time, const char *id,
-                         bool insist);
+ * of dead programs; -ENOTSUP where that cannot be. */
+int brood__cgroup_create(struct brood__cgroup *ret_cgroup, uint64_t start_time, const char *id);
 
 /* Moves the calling process in. Async-signal-safe. */
 int brood__cgroup_join(int procs);

@@ -138,7 +138,7 @@ int brood_guardian_start(const brood_guardian_options *options)
 
     if (r < 0)
         return r;
-    if (o.tier < BROOD_TIER_BEST || o.tier > BROOD_TIER_C || o.reserved != 0)
+    if (o.tier < BROOD_TIER_DEFAULT || o.tier > BROOD_TIER_C || o.reserved != 0)
         return -EINVAL;
     if (brood__registry_is_shut_down())
         return -ESHUTDOWN;
@@ -146,7 +146,7 @@ int brood_guardian_start(const brood_guardian_options *options)
     was_running = brood__guard.running;
     if (!brood__guard.running)
         r = brood__guard_start_locked(o.tier);
-    else if (o.tier != BROOD_TIER_BEST && o.tier != brood__guard.tier)
+    else if (o.tier != BROOD_TIER_DEFAULT && o.tier != brood__guard.tier)
         r = -EALREADY;
     late = brood__guard.late;
     (void)pthread_mutex_unlock(&brood__guard.lock);

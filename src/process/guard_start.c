@@ -120,11 +120,9 @@ static int make_lasting_parts(int tier)
         r = make_mark();
     if (r < 0)
         return r == -ENOENT ? -ENOTSUP : r; /* there is no /proc */
-    if (brood__guard.cgroup.children < 0 && tier != BROOD_TIER_A &&
-        brood__cgroup_create(&brood__guard.cgroup, brood__guard.start_time,
-                             brood__guard.mark.id, tier == BROOD_TIER_B) < 0 &&
-        tier == BROOD_TIER_B)
-        return -ENOTSUP;
+    if (tier == BROOD_TIER_B && brood__guard.cgroup.children < 0)
+        return brood__cgroup_create(&brood__guard.cgroup, brood__guard.start_time,
+                                    brood__guard.mark.id);
     return 0;
 }
 
@@ -299,9 +297,7 @@ int brood__guard_start_locked(int tier)
     }
     brood__guard_close_old_ends(); /* before its late reports can meet new children */
     brood__guard.wanted_tier = tier;
-    brood__guard.tier = tier == BROOD_TIER_C               ? BROOD_TIER_C
-                        : brood__guard.cgroup.path != NULL ? BROOD_TIER_B
-                                                           : BROOD_TIER_A;
+    brood__guard.tier = tier == BROOD_TIER_DEFAULT ? BROOD_TIER_A : tier;
     brood__guard.running = true;
     brood__registry_lock();
     brood__reaper_watch_guardian(brood__guard.guardian);

@@ -469,7 +469,7 @@ static void run_chase(int tier, bool forkserver_too)
 static void killed_at_random(void **state)
 {
     (void)state;
-    run_chase(BROOD_TIER_BEST, false);
+    run_chase(BROOD_TIER_DEFAULT, false);
 }
 
 static void killed_at_random_tier_a(void **state)

@@ -64,25 +64,25 @@ static void kill_programs(int method, int tier, int runs)
 static void fork_children(void **state)
 {
     (void)state;
-    kill_programs(BROOD_START_FORK, BROOD_TIER_BEST, RUNS);
+    kill_programs(BROOD_START_FORK, BROOD_TIER_DEFAULT, RUNS);
 }
 
 static void forkserver_children(void **state)
 {
     (void)state;
-    kill_programs(BROOD_START_FORKSERVER, BROOD_TIER_BEST, RUNS);
+    kill_programs(BROOD_START_FORKSERVER, BROOD_TIER_DEFAULT, RUNS);
 }
 
 static void commands(void **state)
 {
     (void)state;
-    kill_programs(COMMAND, BROOD_TIER_BEST, RUNS);
+    kill_programs(COMMAND, BROOD_TIER_DEFAULT, RUNS);
 }
 
 static void spawned_children(void **state)
 {
     (void)state;
-    kill_programs(BROOD_START_SPAWN, BROOD_TIER_BEST, RUNS);
+    kill_programs(BROOD_START_SPAWN, BROOD_TIER_DEFAULT, RUNS);
 }
 
 static void fork_children_tier_a(void **state)
@@ -160,7 +160,7 @@ static void program_that_ends(struct witness *w, void *argument)
 
 static void end_by(enum way way, int want_exit, int want_signal)
 {
-    static const int tiers[] = { BROOD_TIER_BEST, BROOD_TIER_A };
+    static const int tiers[] = { BROOD_TIER_DEFAULT, BROOD_TIER_A };
 
     for (size_t i = 0; i < 2; i++) {
         struct ending e = { way, tiers[i] };
@@ -299,7 +299,7 @@ static void guardian_alone_in(int tier)
 static void guardian_alone(void **state)
 {
     (void)state;
-    guardian_alone_in(BROOD_TIER_BEST);
+    guardian_alone_in(BROOD_TIER_DEFAULT);
 }
 
 static void guardian_alone_tier_a(void **state)
@@ -358,7 +358,7 @@ static void forkserver_alone_in(int tier)
 static void forkserver_alone(void **state)
 {
     (void)state;
-    forkserver_alone_in(BROOD_TIER_BEST);
+    forkserver_alone_in(BROOD_TIER_DEFAULT);
 }
 
 static void forkserver_alone_tier_a(void **state)
@@ -450,8 +450,8 @@ static void kill_two(int first, int second, int tier)
 static void program_and_guardian(void **state)
 {
     (void)state;
-    kill_two(PROGRAM, GUARDIAN, BROOD_TIER_BEST);
-    kill_two(GUARDIAN, PROGRAM, BROOD_TIER_BEST);
+    kill_two(PROGRAM, GUARDIAN, BROOD_TIER_DEFAULT);
+    kill_two(GUARDIAN, PROGRAM, BROOD_TIER_DEFAULT);
 }
 
 static void program_and_guardian_tier_a(void **state)
@@ -471,8 +471,8 @@ static void program_and_guardian_tier_b(void **state)
 static void program_and_forkserver(void **state)
 {
     (void)state;
-    kill_two(PROGRAM, FORKSERVER, BROOD_TIER_BEST);
-    kill_two(FORKSERVER, PROGRAM, BROOD_TIER_BEST);
+    kill_two(PROGRAM, FORKSERVER, BROOD_TIER_DEFAULT);
+    kill_two(FORKSERVER, PROGRAM, BROOD_TIER_DEFAULT);
 }
 
 static void program_and_forkserver_tier_a(void **state)
@@ -648,7 +648,7 @@ static void daemons_of_daemons(void **state)
 {
     (void)state;
     for (int run = 0; run < 3; run++)
-        kill_the_top(BROOD_TIER_BEST);
+        kill_the_top(BROOD_TIER_DEFAULT);
 }
 
 static void daemons_of_daemons_tier_a(void **state)
@@ -706,7 +706,7 @@ static void kill_while_starting(int tier, int rounds)
 static void killed_while_starting(void **state)
 {
     (void)state;
-    kill_while_starting(BROOD_TIER_BEST, long_mode() ? 1000 : 100);
+    kill_while_starting(BROOD_TIER_DEFAULT, long_mode() ? 1000 : 100);
 }
 
 static void killed_while_starting_tier_a(void **state)

@@ -227,7 +227,7 @@ static void all_at_once(void **state)
 static void all_at_once_best_tier(void **state)
 {
     (void)state;
-    run_storm(BROOD_TIER_BEST, true);
+    run_storm(BROOD_TIER_DEFAULT, true);
 }
 
 static const struct test_case cases[] = {

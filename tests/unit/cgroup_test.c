@@ -25,7 +25,7 @@ static void what_is_born_in_it_is_killed_with_it(void **state)
 
     (void)state;
     assert_int_equal(brood__start_time(getpid(), &start_time), 0);
-    if (brood__cgroup_create(&cgroup, start_time, "0123456789abcdef", true) < 0) {
+    if (brood__cgroup_create(&cgroup, start_time, "0123456789abcdef") < 0) {
         assert_null(cgroup.path);
         assert_true(cgroup.children == -1 && cgroup.forkserver == -1);
         test_skip("no cgroup may be made here");
