@@ -20,7 +20,7 @@
  *
  * Dying: the program at any step: guardian and forkserver kill all and end. The forkserver:
  * the guardian kills and reaps its children, makes their slots ENDED, and then moves
- * `epoch`. The guardian: the forkserver does the same and ends. Both at once: the kernel
+ * `epoch`. The guardian: the forkserver does the same and guards alone. Both: the kernel
  * kills the children (PR_SET_PDEATHSIG); the program finds out from their pidfds.
  */
 #ifndef BROOD__GUARD_TABLE_H
