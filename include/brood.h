@@ -5,8 +5,9 @@
  * be included alone. Start with brood(7) and <brood/process.h>.
  *
  * Caveats, in plain words:
- * - A handle belongs to the process that made it. After fork() the child may free it and
- *   nothing else: every call answers -ECHILD. brood-fork(7) has the table.
+ * - A handle of a process belongs to the process that made it. After fork() the child may
+ *   free it and nothing else: every call answers -ECHILD. What lies in shared memory, locks
+ *   and the like, works in forked children too. brood-fork(7) has the table.
  * - libbrood starts one thread (the reaper) with the first process, and two processes (the
  *   guardian and its forkserver) with the first daemon or forkserver child. It installs no
  *   signal handler, prints nothing and never calls exit() in your process.
@@ -18,6 +19,8 @@
 #include <brood/base.h>
 #include <brood/function.h>
 #include <brood/guardian.h>
+#include <brood/lock.h>
 #include <brood/process.h>
+#include <brood/shared.h>
 
 #endif

@@ -131,12 +131,18 @@ void brood__futex_wait(_Atomic uint32_t *word, uint32_t seen, int64_t timeout_ns
     (void)syscall(SYS_futex, word, FUTEX_WAIT, seen, &limit, NULL, 0);
 }
 
-void brood__futex_wake_all(_Atomic uint32_t *word)
+void brood__futex_wake(_Atomic uint32_t *word, int count)
 {
-    (void)syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    (void)syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
 }
 
-int brood__start_time(pid_t pid, uint64_t *ret_ticks)
+void brood__futex_wake_all(_Atomic uint32_t *word)
+{
+    brood__futex_wake(word, INT_MAX);
+}
+
+/* Fields 3 and 22 of /proc/PID/stat, which also answers for the id of a thread. */
+static int read_stat(pid_t pid, char *ret_state, uint64_t *ret_ticks)
 {
     char path[64], text[1024];
     const char *field;
@@ -149,10 +155,30 @@ int brood__start_time(pid_t pid, uint64_t *ret_ticks)
         return r;
     /* The name, field 2, may hold anything, so count from the last parenthesis. */
     field = strrchr(text, ')');
+    if (field == NULL || field[1] != ' ')
+        return -ENODATA;
+    *ret_state = field[2];
     for (int i = 2; field != NULL && i < 22; i++)
         field = strchr(field + 1, ' ');
     if (field == NULL)
         return -ENODATA;
     *ret_ticks = strtoull(field + 1, NULL, 10);
     return 0;
+}
+
+int brood__start_time(pid_t pid, uint64_t *ret_ticks)
+{
+    char state;
+
+    return read_stat(pid, &state, ret_ticks);
+}
+
+int brood__running_since(pid_t tid, uint64_t *ret_ticks)
+{
+    char state = '\0';
+    int r = read_stat(tid, &state, ret_ticks);
+
+    if (r == -ENOENT || r == -ESRCH || (r == 0 && (state == 'Z' || state == 'X')))
+        return -ESRCH;
+    return r;
 }

@@ -42,9 +42,13 @@ int brood__memfd(const char *name);
 /* Sleeps while *word == seen, at most `timeout_ns`; spurious returns are normal. The word
  * may lie in memory shared between processes. */
 void brood__futex_wait(_Atomic uint32_t *word, uint32_t seen, int64_t timeout_ns);
+void brood__futex_wake(_Atomic uint32_t *word, int count);
 void brood__futex_wake_all(_Atomic uint32_t *word);
 
 /* When the process started, in clock ticks since boot: with the pid, a name for good. */
 int brood__start_time(pid_t pid, uint64_t *ret_ticks);
+
+/* The same of a thread that runs; -ESRCH for one that does not, or is a zombie. */
+int brood__running_since(pid_t tid, uint64_t *ret_ticks);
 
 #endif

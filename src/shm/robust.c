@@ -1,0 +1,191 @@
+#include "shm/robust.h"
+
+#include "base/clock.h"
+#include "base/linux.h"
+#include "shm/presence.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SPIN_COUNT 100
+
+/* No sleep is longer: musl can lose a wake (see docs/design/shared.md), and the kernel, after
+ * an OOM kill, a death. */
+#ifdef __GLIBC__
+#define SLICE_NS 100000000
+#else
+#define SLICE_NS 20000000
+#endif
+
+pid_t brood__robust_owner(const pthread_mutex_t *mutex)
+{
+    uint32_t word = atomic_load_explicit(brood__robust_word(mutex), memory_order_acquire);
+
+    return (word & BROOD__OWNER_DIED) != 0 ? 0 : (pid_t)(word & BROOD__TID_MASK);
+}
+
+int brood__robust_init(pthread_mutex_t *mutex)
+{
+    pthread_mutexattr_t attributes;
+    int r = pthread_mutexattr_init(&attributes);
+
+    if (r != 0)
+        return -r;
+    r = pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+    if (r == 0)
+        r = pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+    if (r == 0)
+        r = pthread_mutex_init(mutex, &attributes);
+    (void)pthread_mutexattr_destroy(&attributes);
+    return -r;
+}
+
+struct brood__robust_list *brood__robust_list_of(pthread_mutex_t *taken)
+{
+#if BROOD__ROBUST_LIST
+    struct brood__robust_list *list = NULL;
+    void *_Atomic *entry = brood__robust_entry(taken);
+    size_t bytes = 0;
+
+    if (syscall(SYS_get_robust_list, 0, &list, &bytes) == 0 && list != NULL &&
+        bytes == sizeof *list &&
+        list->word_offset == (char *)&taken->__data.__lock - (char *)entry &&
+        list->next == (void *)entry && list->pending == NULL && entry[-1] == (void *)list &&
+        taken->__data.__owner == taken->__data.__lock)
+        return list;
+#else
+    (void)taken;
+#endif
+    return NULL;
+}
+
+#if BROOD__ROBUST_LIST
+void brood__robust_wake(pthread_mutex_t *mutex)
+{
+    brood__futex_wake(brood__robust_word(mutex), 1);
+}
+#endif
+
+unsigned brood__spin_count(void)
+{
+    static _Atomic unsigned known; /* the count plus 1 */
+    unsigned count = atomic_load_explicit(&known, memory_order_relaxed);
+
+    if (count == 0) {
+        cpu_set_t set;
+
+        count = sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) == 1
+                    ? 1
+                    : SPIN_COUNT + 1;
+        atomic_store_explicit(&known, count, memory_order_relaxed);
+    }
+    return count - 1;
+}
+
+/* pthread_mutex_lock() with an end on the monotonic clock, at most a slice away. */
+static int lock_for(pthread_mutex_t *mutex, int64_t nanoseconds)
+{
+    struct timespec end;
+
+#ifdef __GLIBC__
+    (void)clock_gettime(CLOCK_MONOTONIC, &end);
+#else
+    (void)clock_gettime(CLOCK_REALTIME, &end); /* a clock step costs a slice at most */
+#endif
+    nanoseconds += end.tv_nsec;
+    end.tv_sec += (time_t)(nanoseconds / 1000000000);
+    end.tv_nsec = (long)(nanoseconds % 1000000000);
+#ifdef __GLIBC__
+    return -pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &end);
+#else
+    return -pthread_mutex_timedlock(mutex, &end);
+#endif
+}
+
+/*
+ * Whether the thread that holds a lock of this segment is gone, by the kernel's table and
+ * the slots. While somebody claims a slot, he holds slots_lock and has none yet: there, only
+ * a thread that does not exist at all is gone.
+ */
+static bool owner_gone(struct brood__header *header, const pthread_mutex_t *mutex, pid_t owner)
+{
+    uint32_t used = brood__slots_used(header);
+    bool known = false;
+    uint64_t start;
+
+    if (brood__running_since(owner, &start) == -ESRCH)
+        return true;
+    if (mutex == &header->slots_lock)
+        return false;
+    for (uint32_t i = 0; i < used; i++)
+        if (atomic_load_explicit(&brood__slot_at(header, i)->tid, memory_order_relaxed) ==
+            owner) {
+            if (brood__slot_verify(header, i))
+                return false;
+            known = true;
+        }
+    return known; /* some other program's thread has the id now */
+}
+
+/* The second opinion: does what the kernel should have done, if the owner is gone. */
+static void suspect(struct brood__header *header, pthread_mutex_t *mutex)
+{
+    _Atomic uint32_t *word = brood__robust_word(mutex);
+    uint32_t seen = atomic_load_explicit(word, memory_order_acquire);
+    pid_t owner = (pid_t)(seen & BROOD__TID_MASK);
+
+    /* Whoever does this sleeps no longer and tries next, so nobody need be woken. */
+    if (owner != 0 && (seen & BROOD__OWNER_DIED) == 0 && owner_gone(header, mutex, owner))
+        (void)atomic_compare_exchange_strong(word, &seen,
+                                             (seen & BROOD__WAITERS) | BROOD__OWNER_DIED);
+}
+
+static int lock_slowly(struct brood__header *header, pthread_mutex_t *mutex, int64_t deadline)
+{
+    _Atomic uint32_t *word = brood__robust_word(mutex);
+
+    if ((atomic_load_explicit(word, memory_order_relaxed) & BROOD__TID_MASK) ==
+        (uint32_t)brood__here.tid)
+        return -EDEADLK;
+    for (unsigned i = brood__spin_count(); i > 0; i--) {
+        brood__pause();
+        if ((atomic_load_explicit(word, memory_order_relaxed) & BROOD__TID_MASK) == 0) {
+            int r = -pthread_mutex_trylock(mutex);
+
+            if (r != -EBUSY)
+                return r;
+        }
+    }
+    for (;;) {
+        int64_t left = brood__time_left(deadline);
+        int r;
+
+        if (left <= 0) {
+            suspect(header, mutex);
+            r = -pthread_mutex_trylock(mutex);
+            return r == -EBUSY ? -ETIMEDOUT : r;
+        }
+        r = lock_for(mutex, left < SLICE_NS ? left : SLICE_NS);
+        if (r != -ETIMEDOUT)
+            return r;
+        suspect(header, mutex);
+    }
+}
+
+int brood__robust_lock(struct brood__header *header, pthread_mutex_t *mutex, int64_t deadline)
+{
+    int r = -pthread_mutex_trylock(mutex);
+
+    return r != -EBUSY ? r : lock_slowly(header, mutex, deadline);
+}
+
+void brood__robust_repaired(pthread_mutex_t *mutex)
+{
+    int r = pthread_mutex_consistent(mutex);
+
+    assert(r == 0);
+    (void)r;
+}
