@@ -5,9 +5,10 @@
  *          posix_spawn of this very program beside spawn, Python's Process beside both.
  *          vfork is for reference: it is the least that a process costs here.
  * Holds    a parent with 2 MiB, 256 MiB or 2 GiB touched, in ordinary pages; bare calls,
- *          brood and Python in three parents; the guardian started before the memory. In
- *          _pinned all of it shares one processor. What does not copy the parent is measured
- *          ten times in a row: only the first finds the caches full of page tables.
+ *          brood, brood with a guardian and Python in four parents; the guardian, which
+ *          daemons and the forkserver need, started before the memory. In _pinned all of it
+ *          shares one processor. What does not copy the parent is measured ten times in a
+ *          row: only the first finds the caches full of page tables.
  */
 #include "bench.h"
 
@@ -110,6 +111,11 @@ static int brood_spawn(void)
 
 static const struct bench_peer brood_peers[] = {
     { "brood_fork", brood_fork },
+    { NULL, NULL },
+};
+
+static const struct bench_peer guarded_peers[] = {
+    { "brood_fork_guarded", brood_fork },
     { "brood_fork_daemon", brood_fork_daemon },
     { "brood_forkserver", brood_forkserver },
     { "brood_spawn", brood_spawn },
@@ -133,7 +139,7 @@ static int python_start(int parent_mib, struct bench_partner *ret_partner)
 
 int process_start(struct bench *bench)
 {
-    struct bench_partner bare = { 0 }, brood = { 0 }, python = { 0 };
+    struct bench_partner bare = { 0 }, brood = { 0 }, guarded = { 0 }, python = { 0 };
     int parent_mib = bench_entry_of(bench)->parent_mib;
     enum bench_bar near_bare = parent_mib == 2 ? BAR_RATIO_MAX : BAR_NONE;
     enum bench_bar any_parent = parent_mib == 2048 ? BAR_MAX : BAR_NONE;
@@ -142,11 +148,12 @@ int process_start(struct bench *bench)
     const struct bench_turn turns[] = {
         { "bare_fork", NULL, BAR_NONE, 0, &bare, batch, 1 },
         { "brood_fork", "bare_fork", near_bare, 1.25, &brood, batch, 1 },
-        { "brood_fork_daemon", "bare_fork", BAR_NONE, 0, &brood, batch, 1 },
+        { "brood_fork_guarded", "bare_fork", BAR_NONE, 0, &guarded, batch, 1 },
+        { "brood_fork_daemon", "bare_fork", BAR_NONE, 0, &guarded, batch, 1 },
         { "bare_vfork", "bare_fork", BAR_NONE, 0, &bare, warm, 1 },
-        { "brood_forkserver", "bare_fork", any_parent, 400, &brood, warm, 1 },
+        { "brood_forkserver", "bare_fork", any_parent, 400, &guarded, warm, 1 },
         { "bare_posix_spawn", "bare_fork", BAR_NONE, 0, &bare, warm, 2 },
-        { "brood_spawn", "bare_posix_spawn", BAR_NONE, 0, &brood, warm, 2 },
+        { "brood_spawn", "bare_posix_spawn", BAR_NONE, 0, &guarded, warm, 2 },
         { "python_fork", "brood_fork", BAR_NONE, 0, &python, 1, 2 },
         { "python_forkserver", "brood_forkserver", BAR_NONE, 0, &python, 1, 4 },
         { "python_spawn", "brood_spawn", BAR_NONE, 0, &python, 1, 8 },
@@ -156,7 +163,9 @@ int process_start(struct bench *bench)
     int r = length < 0 ? -errno : bench_partner_fork(bench, bare_peers, NULL, &bare);
 
     if (r == 0)
-        r = bench_partner_fork(bench, brood_peers, prepare, &brood);
+        r = bench_partner_fork(bench, brood_peers, NULL, &brood);
+    if (r == 0)
+        r = bench_partner_fork(bench, guarded_peers, prepare, &guarded);
     if (r == 0 && python_start(parent_mib, &python) < 0) {
         fprintf(stderr, "brood-bench: no Python, going on without it\n");
         turn_count -= 3;
@@ -165,6 +174,7 @@ int process_start(struct bench *bench)
         r = bench_alternate(bench, turns, turn_count, parent_mib <= 256 ? 100 : 20);
     bench_partner_end(&bare);
     bench_partner_end(&brood);
+    bench_partner_end(&guarded);
     bench_partner_end(&python);
     return r;
 }

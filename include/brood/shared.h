@@ -249,6 +249,7 @@ BROOD_API int brood_shared_info_get(brood_shared *shared, brood_shared_info *ret
  * Returns    0, also if it is that large already.
  * Errors     -ENOSPC, -EFBIG (over bytes_max)
  * Threads    Any thread of any process.
+ * Fork       Before Linux 5.14 a forked child cannot: -ENOSPC. It has no descriptor of it.
  * Crash      A process killed in here leaves the segment of the old size or the new one.
  * Since      0.1
  */

@@ -7,6 +7,7 @@
 #include "base/stamp.h"
 #include "process/board.h"
 #include "process/registry.h"
+#include "shm/presence.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -54,6 +55,17 @@ void brood__current_enter(const struct brood__launch *l, int parent_pidfd)
     atomic_store(&current.default_method, l->default_start_method);
 }
 
+/* What the slots of shared memory say of a process that brood started. */
+static const char *name_in_slots(void)
+{
+    return current.has_parent ? current.self.name : NULL;
+}
+
+static void __attribute__((constructor)) name_slots(void)
+{
+    brood__presence_namer = name_in_slots;
+}
+
 void brood__current_describe(struct brood__launch *l)
 {
     int method = atomic_load(&current.default_method);
@@ -97,6 +109,9 @@ void brood__flush_stdio(void)
     }
 }
 
+/* Not called by its name, which many a program would bind here, in each child anew. */
+static void (*const volatile leave)(int) = _exit;
+
 _Noreturn void brood__child_run(struct brood__launch *l, int board_entry, bool fresh)
 {
     void *argument = brood__launch_argument(l);
@@ -116,7 +131,8 @@ _Noreturn void brood__child_run(struct brood__launch *l, int board_entry, bool f
         (void)brood_shutdown(BROOD_FOREVER);
     brood__flush_stdio();
     brood__board_write(board_entry, code);
-    _exit(code & 0xff);
+    for (;;)
+        leave(code & 0xff);
 }
 
 /* ---- questions ---- */

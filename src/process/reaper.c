@@ -13,8 +13,9 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #define EVENTS_MAX 64
@@ -34,22 +35,24 @@ static struct {
     bool stopping; /* (L) */
     pthread_t thread;
     int epoll;
-    int wake;            /* an eventfd */
+    int wake;            /* a timerfd */
     int guardian;        /* (L) the pidfd watched, or -1 */
     bool resting;        /* (L) the thread is in epoll_wait(), or about to take the lock */
-    bool ticking;        /* (L) the thread wakes by itself within a tick */
+    bool ticking;        /* (L) the thread wakes within a tick */
     unsigned soon_count; /* (L) children to be looked at soon */
     bool unsettled;      /* (L) */
 } reaper = { .epoll = -1, .wake = -1, .guardian = -1 };
 
 static pthread_mutex_t starting = PTHREAD_MUTEX_INITIALIZER;
 
-static void wake(void)
+/* By a timer, so that a start wakes no other processor: when it is over, the thread most
+ * often finds nothing left to look at. */
+static void wake_in(int64_t ns)
 {
-    const uint64_t one = 1;
+    const struct itimerspec when = { .it_value.tv_nsec = (long)ns };
 
     if (reaper.wake >= 0)
-        (void)!write(reaper.wake, &one, sizeof one);
+        (void)timerfd_settime(reaper.wake, 0, &when, NULL);
 }
 
 static int epoll_add(int fd, uint64_t about)
@@ -69,7 +72,7 @@ void brood__reaper_watch(brood_process *process)
     reaper.soon_count++;
     if (!reaper.ticking) {
         reaper.ticking = true;
-        wake();
+        wake_in(TICK_MS * NS_PER_MS);
     }
 }
 
@@ -188,7 +191,7 @@ static void *reaper_main(void *unused)
 
         for (int i = 0; i < n; i++) {
             if (events[i].data.u64 == ABOUT_WAKE)
-                (void)!read(reaper.wake, &ignored, sizeof ignored);
+                tick_at = read(reaper.wake, &ignored, sizeof ignored) < 0 ? tick_at : 0;
             else if (events[i].data.u64 == ABOUT_GUARDIAN)
                 guardian_missing = true;
             else
@@ -214,7 +217,7 @@ static int open_descriptors(void)
     reaper.epoll = brood__fd_above_stdio(epoll);
     if (reaper.epoll < 0)
         return reaper.epoll;
-    r = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    r = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     r = r < 0 ? -errno : brood__fd_above_stdio(r);
     if (r < 0)
         return r;
@@ -313,7 +316,7 @@ void brood__reaper_stop(void)
         brood__registry_lock();
         reaper.stopping = true;
         brood__registry_unlock();
-        wake();
+        wake_in(1);
         (void)pthread_join(reaper.thread, NULL);
         brood__registry_lock();
         brood__fd_close(&reaper.epoll);

@@ -15,6 +15,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -39,7 +40,10 @@ static struct {
     uint32_t starting_count;
     bool shut_down;
     pthread_cond_t started; /* the last of these has ended */
-} registry = { .lock = PTHREAD_MUTEX_INITIALIZER, .started = PTHREAD_COND_INITIALIZER };
+    int spare;              /* a descriptor, or -1 */
+} registry = { .lock = PTHREAD_MUTEX_INITIALIZER,
+               .started = PTHREAD_COND_INITIALIZER,
+               .spare = -1 };
 
 /* What a child does not use, and does not free, for that would copy pages. Still pointed at,
  * so that no leak is seen in it. */
@@ -73,6 +77,12 @@ int brood__process_check(const brood_process *process)
 
 /* ---- fork and exit ---- */
 
+static void init_locks(void)
+{
+    (void)pthread_mutex_init(&registry.lock, NULL);
+    (void)pthread_cond_init(&registry.started, NULL);
+}
+
 /*
  * The child starts with no children, no reaper and no guardian. Handles it inherited keep
  * their memory, and the stamp keeps everyone off them; the descriptors behind them are
@@ -87,6 +97,8 @@ static void after_fork_in_child(void)
 {
     for (brood_process *p = registry.newest; p != NULL && !closing_all; p = p->older)
         brood__fd_close(&p->pidfd);
+    if (!closing_all)
+        brood__fd_close(&registry.spare);
     brood__reaper_after_fork(closing_all);
     brood__guard_after_fork(closing_all);
     brood__board_after_fork();
@@ -96,8 +108,8 @@ static void after_fork_in_child(void)
     inherited.table = registry.table;
     inherited.newest = registry.newest;
     memset(&registry, 0, sizeof registry);
-    (void)pthread_mutex_init(&registry.lock, NULL);
-    (void)pthread_cond_init(&registry.started, NULL);
+    init_locks();
+    registry.spare = -1;
 }
 
 static void at_exit(void)
@@ -143,10 +155,12 @@ pid_t brood__fork_hidden(void)
 }
 
 /* Before main(), so that our handler in the child runs before those of the program, which
- * may call us. */
+ * may call us. What it calls is called here once, for a program that binds at the first call
+ * would otherwise bind in each child anew. */
 __attribute__((constructor)) static void install_fork_handler(void)
 {
     (void)brood__process_id(); /* its own goes first */
+    init_locks();
     (void)pthread_atfork(NULL, NULL, after_fork_in_child);
 }
 
@@ -166,6 +180,7 @@ void brood__registry_shut_down(void)
     registry.shut_down = true;
     while (registry.starting_count > 0)
         (void)pthread_cond_wait(&registry.started, &registry.lock);
+    brood__fd_close(&registry.spare);
     brood__registry_unlock();
 }
 
@@ -197,6 +212,37 @@ uint32_t brood__registry_next_number(void)
     number = ++registry.child_number;
     brood__registry_unlock();
     return number;
+}
+
+/* ---- the spare descriptor ---- */
+
+int brood__spare_take(int *ret_fd)
+{
+    int fd;
+
+    brood__registry_lock();
+    fd = registry.spare;
+    registry.spare = -1;
+    brood__registry_unlock();
+    if (fd < 0) {
+        fd = eventfd(0, EFD_CLOEXEC);
+        fd = fd < 0 ? -errno : brood__fd_above_stdio(fd);
+        if (fd < 0)
+            return fd;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+void brood__spare_return(int *fd)
+{
+    brood__registry_lock();
+    if (registry.spare < 0) {
+        registry.spare = *fd;
+        *fd = -1;
+    }
+    brood__registry_unlock();
+    brood__fd_close(fd);
 }
 
 /* ---- places ---- */

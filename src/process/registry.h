@@ -100,6 +100,13 @@ bool brood__registry_is_untouched(void);
 /* The number of the next child, from 1. */
 uint32_t brood__registry_next_number(void);
 
+/*
+ * A descriptor that is kept for the moment when there is no room for a child's pidfd: closing
+ * it makes some. One a start; it is opened once and handed on. Return takes -1, too.
+ */
+int brood__spare_take(int *ret_fd);
+void brood__spare_return(int *fd);
+
 /* fork(), for our own use: with `child_closes_all` the fork handlers leave it to the child
  * to close what it inherited. Returns the pid, 0 in the child, or a negative errno. */
 pid_t brood__fork(bool child_closes_all);

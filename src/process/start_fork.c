@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/linux.h"
+#include "base/stamp.h"
 #include "process/board.h"
 #include "process/current.h"
 #include "process/environment.h"
@@ -31,9 +32,9 @@ struct plan {
     int own[2];              /* copies of its descriptors; -1: it has the guard's */
     bool keep_all;
     char **environment; /* NULL: no change */
-    char entry[BROOD__MARK_ENTRY_BYTES];
-    int report[2]; /* a pipe for what goes wrong; -1: nothing can */
-    int reserved;  /* holds the place of the pidfd to come */
+    char *entry;        /* what it says of the mark: too large for a stack that is copied */
+    int report[2];      /* a pipe for what goes wrong; -1: nothing can */
+    int spare;          /* makes room for the pidfd to come */
     int board_entry;
     pid_t parent;
     sigset_t mask;
@@ -52,27 +53,32 @@ static int copy_bond_fds(struct plan *p)
     return 0;
 }
 
+static int make_environment(struct plan *p)
+{
+    char *entries[] = { NULL, NULL };
+
+    if (p->bond.index != 0) {
+        p->entry = entries[0] = malloc(BROOD__MARK_ENTRY_BYTES);
+        if (p->entry == NULL)
+            return -ENOMEM;
+        brood__mark_entry(&p->bond.mark, p->bond.index, p->entry);
+    }
+    p->environment = brood__environment(p->launch, entries);
+    return p->environment == NULL ? -ENOMEM : 0;
+}
+
 static int prepare(struct plan *p)
 {
-    char *entries[] = { p->entry, NULL };
     int r = 0;
 
-    if (p->bond.index != 0)
-        brood__mark_entry(&p->bond.mark, p->bond.index, p->entry);
-    if (p->bond.index != 0 || p->launch->has_environment) {
-        p->environment = brood__environment(p->launch, p->bond.index != 0 ? entries : NULL);
-        if (p->environment == NULL)
-            return -ENOMEM;
-    }
-    if (p->keep_all && p->bond.index != 0)
+    if (p->bond.index != 0 || p->launch->has_environment)
+        r = make_environment(p);
+    if (r == 0 && p->keep_all && p->bond.index != 0)
         r = copy_bond_fds(p);
     if (r == 0 && (brood__setup_can_fail(p->launch) || p->bond.index != 0))
         r = brood__fd_pipe(p->report);
-    if (r == 0) {
-        p->reserved = brood__fd_duplicate(STDERR_FILENO, 3);
-        if (p->reserved < 0 && p->reserved != -EBADF) /* a closed stderr has nothing to hold */
-            r = p->reserved;
-    }
+    if (r == 0)
+        r = brood__spare_take(&p->spare);
     return r;
 }
 
@@ -80,10 +86,11 @@ static void clean_up(struct plan *p)
 {
     brood__fd_close(&p->report[0]);
     brood__fd_close(&p->report[1]);
-    brood__fd_close(&p->reserved);
+    brood__spare_return(&p->spare);
     brood__fd_close(&p->own[0]);
     brood__fd_close(&p->own[1]);
     free(p->environment);
+    free(p->entry);
 }
 
 /* ---- the child ---- */
@@ -117,14 +124,14 @@ static _Noreturn void child_main(struct plan *p)
     brood__fd_close(&p->report[1]);
     if (p->keep_all) {
         brood__fd_close(&p->report[0]);
-        brood__fd_close(&p->reserved);
+        brood__fd_close(&p->spare);
         brood__fd_close(&p->own[0]);
         brood__fd_close(&p->own[1]);
     }
     if (p->environment != NULL)
         environ = p->environment;
     brood__current_enter(p->launch, -1);
-    (void)sigprocmask(SIG_SETMASK, &p->mask, NULL);
+    (void)pthread_sigmask(SIG_SETMASK, &p->mask, NULL);
     brood__child_run(p->launch, p->board_entry, false);
 }
 
@@ -158,11 +165,14 @@ static int adopt(brood_process *process, struct plan *p, pid_t pid)
     siginfo_t info;
     int pidfd, r;
 
-    brood__fd_close(&p->reserved);
     pidfd = brood__pidfd_open(pid);
+    if (pidfd == -EMFILE || pidfd == -ENFILE) {
+        brood__fd_close(&p->spare);
+        pidfd = brood__pidfd_open(pid);
+    }
     r = read_report(p, pidfd);
     if (r == 0 && pidfd < 0 && pidfd != -ESRCH)
-        r = pidfd; /* another thread was faster to the reserved place */
+        r = pidfd; /* another thread was faster to the place of the spare one */
     if (r < 0) {
         if (pidfd >= 0) {
             (void)brood__pidfd_signal(pidfd, SIGKILL);
@@ -188,9 +198,9 @@ int brood__start_fork(brood_process *process, struct brood__launch *launch,
                          .keep_all = (launch->flags & BROOD_PROCESS_KEEP_DESCRIPTORS) != 0,
                          .own = { -1, -1 },
                          .report = { -1, -1 },
-                         .reserved = -1,
+                         .spare = -1,
                          .board_entry = -1,
-                         .parent = getpid() };
+                         .parent = brood__process_id() };
     sigset_t all;
     pid_t pid;
     int r;

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/fork_lock.h"
 #include "base/linux.h"
 #include "base/stamp.h"
 #include "shm/robust.h"
@@ -23,23 +24,25 @@ _Thread_local struct brood__here brood__here;
 static _Thread_local struct brood__here seats[SEAT_COUNT];
 static _Thread_local unsigned next_seat;
 
+const char *(*brood__presence_namer)(void);
+
 /* What is the same for all threads of the process, found out once. */
+static struct brood__fork_lock own_lock = BROOD__FORK_LOCK_INIT;
 static struct {
-    pthread_mutex_t lock;
     pid_t pid; /* of the process that the rest speaks of */
     uint64_t start;
     uint64_t pid_namespace;
     char name[BROOD__SLOT_NAME_BYTES];
-    bool named;
-} own = { .lock = PTHREAD_MUTEX_INITIALIZER };
+} own;
 
 static void forget_in_child(void)
 {
-    memset(&brood__here, 0, sizeof brood__here);
-    memset(seats, 0, sizeof seats);
-    own.pid = 0;
-    own.named = false; /* the process layer names the child anew */
-    (void)pthread_mutex_init(&own.lock, NULL);
+    if (next_seat != 0) {
+        memset(&brood__here, 0, sizeof brood__here);
+        memset(seats, 0, sizeof seats);
+        next_seat = 0;
+    }
+    brood__fork_lock_reset(&own_lock);
 }
 
 static void __attribute__((constructor)) install(void)
@@ -63,17 +66,21 @@ static void name_from_proc(char *name)
         name[strcspn(name, "\n")] = '\0';
 }
 
-/* With own.lock held. */
+/* With own_lock held. */
 static void know_own(void)
 {
     pid_t pid = brood__process_id();
+    const char *name;
 
     if (own.pid == pid)
         return;
     if (brood__start_time(pid, &own.start) < 0)
         own.start = 0;
     own.pid_namespace = namespace_now();
-    if (!own.named)
+    name = brood__presence_namer == NULL ? NULL : brood__presence_namer();
+    if (name != NULL)
+        (void)snprintf(own.name, sizeof own.name, "%s", name);
+    else
         name_from_proc(own.name);
     own.pid = pid;
 }
@@ -82,22 +89,11 @@ uint64_t brood__pid_namespace(void)
 {
     uint64_t number;
 
-    (void)pthread_mutex_lock(&own.lock);
+    brood__fork_lock(&own_lock);
     know_own();
     number = own.pid_namespace;
-    (void)pthread_mutex_unlock(&own.lock);
+    brood__fork_unlock(&own_lock);
     return number;
-}
-
-void brood__presence_name(const char *name)
-{
-    (void)pthread_mutex_lock(&own.lock);
-    own.named = name != NULL;
-    if (name != NULL)
-        (void)snprintf(own.name, sizeof own.name, "%s", name);
-    else
-        own.pid = 0;
-    (void)pthread_mutex_unlock(&own.lock);
 }
 
 int brood__presence_init(struct brood__header *header)
@@ -144,20 +140,22 @@ bool brood__thread_alive(struct brood__header *header, uint32_t index, uint32_t 
 }
 
 /* Whether a process that we know by pid and start time has a thread left. A pidfd tells a
- * zombie from a process whose first thread has ended; the start time is looked at after the
- * pidfd was opened, so the two speak of one process. */
+ * zombie from a process whose first thread has ended; without one (no descriptor is free) a
+ * zombie passes for alive. The start time is looked at after the pidfd was opened, so the two
+ * speak of one process. */
 static bool process_runs(pid_t pid, uint64_t start)
 {
     uint64_t found = 0;
     bool runs = true;
-    int pidfd;
+    int pidfd, r;
 
     if (pid <= 0)
         return false;
     pidfd = brood__pidfd_open(pid);
     if (pidfd == -ESRCH)
         return false;
-    if (start != 0 && brood__start_time(pid, &found) == 0 && found != start)
+    r = brood__start_time(pid, &found);
+    if (r == -ENOENT || r == -ESRCH || (r == 0 && start != 0 && found != start))
         runs = false;
     else if (pidfd >= 0)
         runs = brood__pidfd_alive(pidfd);
@@ -265,7 +263,7 @@ static uint64_t thread_start(pid_t tid)
 }
 
 /*
- * Before   The slot is unused or dead, slots_lock and own.lock are held.
+ * Before   The slot is unused or dead, slots_lock and own_lock are held.
  * After    The slot is alive, under new counters.
  * Dying    before `life` is held leaves it dead, under counters that nobody has seen alive.
  */
@@ -354,16 +352,17 @@ int brood__enter_slow(struct brood__header *header)
             brood__here = seats[i];
             return 0;
         }
-    (void)pthread_mutex_lock(&own.lock);
+    brood__fork_lock(&own_lock);
     know_own();
     if (own.pid_namespace != header->pid_namespace)
         r = -EXDEV;
     else if (!find_again(header, &here))
         r = register_here(header, &here);
-    (void)pthread_mutex_unlock(&own.lock);
+    brood__fork_unlock(&own_lock);
     if (r < 0)
         return r;
-    seats[next_seat++ % SEAT_COUNT] = here;
+    seats[next_seat % SEAT_COUNT] = here;
+    next_seat = next_seat % SEAT_COUNT + 1; /* never 0 again: something to forget */
     brood__here = here;
     return 0;
 }

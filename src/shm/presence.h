@@ -108,8 +108,9 @@ bool brood__process_alive(struct brood__header *header, uint32_t index, uint32_t
 /* The slot of a living thread, or -ESRCH. */
 int brood__slot_find(struct brood__header *header, pid_t tid, uint32_t *ret_index);
 
-/* What this process is called in slots it claims from now on; NULL: as in /proc. */
-void brood__presence_name(const char *name);
+/* Says what this process is called, or NULL: as in /proc. Set by a constructor of the layer
+ * that knows, asked when the process claims its first slot. */
+extern const char *(*brood__presence_namer)(void);
 
 /* The inode number of this process's PID namespace, 0 if it cannot be known. */
 uint64_t brood__pid_namespace(void);

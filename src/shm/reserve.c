@@ -1,6 +1,7 @@
 #include "shm/reserve.h"
 
 #include "base/fd.h"
+#include "base/fork_lock.h"
 #include "base/stamp.h"
 
 #include <errno.h>
@@ -18,16 +19,16 @@
 struct known {
     struct brood__header *header;
     int fd;
-    pid_t process;
+    pid_t process; /* elsewhere the number may be another file's */
     struct known *next;
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct brood__fork_lock lock = BROOD__FORK_LOCK_INIT;
 static struct known *list;
 
 static void unlock_in_child(void)
 {
-    (void)pthread_mutex_init(&lock, NULL);
+    brood__fork_lock_reset(&lock);
 }
 
 static void __attribute__((constructor)) install(void)
@@ -93,10 +94,10 @@ int brood__reserve_know(struct brood__header *header, int fd)
     known->header = header;
     known->fd = fd;
     known->process = brood__process_id();
-    (void)pthread_mutex_lock(&lock);
+    brood__fork_lock(&lock);
     known->next = list;
     list = known;
-    (void)pthread_mutex_unlock(&lock);
+    brood__fork_unlock(&lock);
     return 0;
 }
 
@@ -104,14 +105,14 @@ void brood__reserve_forget(struct brood__header *header)
 {
     struct known *found = NULL;
 
-    (void)pthread_mutex_lock(&lock);
+    brood__fork_lock(&lock);
     for (struct known **at = &list; *at != NULL; at = &(*at)->next)
         if ((*at)->header == header) {
             found = *at;
             *at = found->next;
             break;
         }
-    (void)pthread_mutex_unlock(&lock);
+    brood__fork_unlock(&lock);
     free(found);
 }
 
@@ -119,11 +120,11 @@ static int known_fd(const struct brood__header *header)
 {
     int fd = -1;
 
-    (void)pthread_mutex_lock(&lock);
+    brood__fork_lock(&lock);
     for (struct known *k = list; k != NULL; k = k->next)
         if (k->header == header && k->process == brood__process_id())
             fd = k->fd;
-    (void)pthread_mutex_unlock(&lock);
+    brood__fork_unlock(&lock);
     return fd;
 }
 

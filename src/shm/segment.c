@@ -1,6 +1,7 @@
 #include "shm/segment.h"
 
 #include "base/fd.h"
+#include "base/fork_lock.h"
 #include "base/stamp.h"
 #include "shm/heap.h"
 #include "shm/presence.h"
@@ -220,12 +221,12 @@ int brood__segment_attach(int fd, const char *name, uint32_t layout, brood_share
 
 /* ---- the common segment ---- */
 
-static pthread_mutex_t common_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct brood__fork_lock common_lock = BROOD__FORK_LOCK_INIT;
 static brood_shared *_Atomic common;
 
 static void unlock_in_child(void)
 {
-    (void)pthread_mutex_init(&common_lock, NULL);
+    brood__fork_lock_reset(&common_lock);
 }
 
 static void __attribute__((constructor)) install(void)
@@ -241,14 +242,14 @@ int brood_shared_common(brood_shared **ret_shared)
     if (ret_shared == NULL)
         return -EINVAL;
     if (shared == NULL) {
-        (void)pthread_mutex_lock(&common_lock);
+        brood__fork_lock(&common_lock);
         shared = atomic_load_explicit(&common, memory_order_relaxed);
         if (shared == NULL) {
             r = brood_shared_create(NULL, &shared);
             if (r == 0)
                 atomic_store_explicit(&common, shared, memory_order_release);
         }
-        (void)pthread_mutex_unlock(&common_lock);
+        brood__fork_unlock(&common_lock);
     }
     if (r == 0)
         *ret_shared = shared;

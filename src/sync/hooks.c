@@ -1,5 +1,7 @@
 #include "sync/hooks.h"
 
+#include "base/fork_lock.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <stddef.h>
@@ -12,12 +14,12 @@ struct hook {
     struct hook *next;
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct brood__fork_lock lock = BROOD__FORK_LOCK_INIT;
 static struct hook *list;
 
 static void unlock_in_child(void)
 {
-    (void)pthread_mutex_init(&lock, NULL);
+    brood__fork_lock_reset(&lock);
 }
 
 static void __attribute__((constructor)) install(void)
@@ -41,7 +43,7 @@ int brood__hook_set(const void *object, brood_repair_function *repair, void *use
 
     if (repair != NULL && fresh == NULL)
         return -ENOMEM;
-    (void)pthread_mutex_lock(&lock);
+    brood__fork_lock(&lock);
     at = find(object);
     old = *at;
     if (old != NULL)
@@ -50,7 +52,7 @@ int brood__hook_set(const void *object, brood_repair_function *repair, void *use
         *fresh = (struct hook){ object, repair, user, list };
         list = fresh;
     }
-    (void)pthread_mutex_unlock(&lock);
+    brood__fork_unlock(&lock);
     free(old);
     return 0;
 }
@@ -62,13 +64,13 @@ int brood__hook_run(const void *object)
     void *user = NULL;
     int r;
 
-    (void)pthread_mutex_lock(&lock);
+    brood__fork_lock(&lock);
     hook = *find(object);
     if (hook != NULL) {
         repair = hook->repair;
         user = hook->user;
     }
-    (void)pthread_mutex_unlock(&lock);
+    brood__fork_unlock(&lock);
     if (repair == NULL)
         return 0;
     r = repair(user);

@@ -168,7 +168,8 @@ static void a_child_left_alone_counts_as_use(void **state)
         if (brood_shared_create(&options, &shared) < 0)
             _exit(1);
         if (fork() == 0) {
-            (void)close(brood_shared_fd(shared) < 0 ? shared->fd : -1);
+            if (brood_shared_fd(shared) != -ECHILD || close(shared->fd) < 0)
+                _exit(2);
             (void)close(stop[1]);
             if (brood_shared_alloc(shared, 10, 0, &pointer) == 0)
                 (void)!write(ends[1], "x", 1);
