@@ -161,7 +161,8 @@ BROOD_API int brood_shared_attach_fd(int fd, const brood_shared_options *options
  * still runs, the memory stays mapped until the process ends, for the kernel keeps looking
  * at what that thread has there. Does nothing for NULL, and for the common segment.
  *
- * Threads    No other thread may use the segment during or after the call.
+ * Threads    No other thread may use the segment during or after the call, and the calling one
+ *            holds no lock in it.
  * Fork       A child gives up its own mapping only.
  * Crash      Dying in here is as good as having called it.
  * Since      0.1

@@ -389,6 +389,17 @@ size_t brood__heap_bytes(struct brood__header *header, const void *pointer)
     return block == NULL ? 0 : (size_t)word_bytes(load(block)) - sizeof *block;
 }
 
+int brood__heap_hold(struct brood__header *header, void *pointer)
+{
+    struct block *block = block_of(header, pointer);
+
+    if (block == NULL)
+        return -EINVAL;
+    atomic_store_explicit(&block->owner, my_owner(), memory_order_relaxed);
+    store(block, word_bytes(load(block)), HELD);
+    return 0;
+}
+
 int brood__heap_keep(struct brood__header *header, void *pointer)
 {
     struct block *block = block_of(header, pointer);

@@ -4,7 +4,8 @@
  * The heap is a row of blocks, each with a header of 16 bytes, from heap_start to `bytes`.
  *
  *     FREE --alloc--> HELD --keep--> USED
- *       ^---free-------'--------------'
+ *       |               ^----hold------|
+ *       ^---free--------'--------------'
  *       ^---the owner is dead
  *
  * Invariant: the row of headers is whole at every moment: a block's size and state share one
@@ -12,7 +13,8 @@
  * index of the FREE blocks that can be made anew from the row, and is, by the next one to
  * take the lock, when a process died with it.
  *
- * Who writes what: all of it, under heap.lock, but for the step from HELD to USED.
+ * Who writes what: all of it, under heap.lock, but for the steps between HELD
+ * and USED, which who has the memory makes.
  */
 #ifndef BROOD__SHM_HEAP_H
 #define BROOD__SHM_HEAP_H
@@ -32,7 +34,9 @@ int brood__heap_init(struct brood__header *header);
 int brood__heap_alloc(struct brood__header *header, size_t bytes, bool line,
                       void **ret_pointer);
 
-/* -EINVAL for what is not an allocation. */
+/* HELD: the calling process's again, on the way to being freed. -EINVAL for what is not an
+ * allocation, here and below. */
+int brood__heap_hold(struct brood__header *header, void *pointer);
 int brood__heap_keep(struct brood__header *header, void *pointer);
 int brood__heap_free(struct brood__header *header, void *pointer);
 

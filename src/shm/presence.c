@@ -35,8 +35,41 @@ static struct {
     char name[BROOD__SLOT_NAME_BYTES];
 } own;
 
+/*
+ * musl 1.2 leaves a forked child the head of its parent's robust list: the first mutex that
+ * the child locks would be linked to those the parent holds, in shared memory, by addresses
+ * that mean nothing to the parent. So a thread remembers where its head is, while the kernel
+ * still knows it.
+ */
+#ifdef __GLIBC__
+static void note_robust_head(void)
+{
+}
+
+static void empty_robust_list(void)
+{
+}
+#else
+static _Thread_local void **robust_head;
+
+static void note_robust_head(void)
+{
+    size_t bytes;
+
+    if (syscall(SYS_get_robust_list, 0, &robust_head, &bytes) < 0)
+        robust_head = NULL;
+}
+
+static void empty_robust_list(void)
+{
+    if (robust_head != NULL)
+        robust_head[0] = robust_head;
+}
+#endif
+
 static void forget_in_child(void)
 {
+    empty_robust_list();
     if (next_seat != 0) {
         memset(&brood__here, 0, sizeof brood__here);
         memset(seats, 0, sizeof seats);
@@ -118,7 +151,7 @@ bool brood__slot_verify(struct brood__header *header, uint32_t index)
     uint64_t start = 0;
     int r;
 
-    if ((seen & BROOD__TID_MASK) == 0 || (seen & BROOD__OWNER_DIED) != 0)
+    if ((seen & BROOD__TID_MASK) == 0)
         return false;
     r = brood__running_since((pid_t)(seen & BROOD__TID_MASK), &start);
     if (r != -ESRCH &&
@@ -298,6 +331,7 @@ static void claim(struct brood__header *header, uint32_t index, bool ours,
         brood__robust_repaired(&slot->life);
     assert(r == 0 || r == -EOWNERDEAD);
     ret_here->list = brood__robust_list_of(&slot->life);
+    note_robust_head();
 }
 
 static int register_here(struct brood__header *header, struct brood__here *ret_here)
@@ -384,8 +418,8 @@ bool brood__leave(struct brood__header *header)
         else
             others = true;
     }
-    if (brood__here.header == header)
-        memset(&brood__here, 0, sizeof brood__here);
+    if (brood__here.header == header) /* the thread is still who it is: it may hold others' */
+        brood__here.header = NULL;
     for (unsigned i = 0; i < SEAT_COUNT; i++)
         if (seats[i].header == header)
             memset(&seats[i], 0, sizeof seats[i]);

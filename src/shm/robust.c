@@ -12,6 +12,14 @@
 
 #define SPIN_COUNT 100
 
+/* A clock that cannot be set. musl lacks the call, and the thread sanitizer of gcc 12 and
+ * clang 14 does not know it. */
+#if defined(__GLIBC__) && !BROOD__THREAD_SANITIZER
+#define MONOTONIC_LOCK 1
+#else
+#define MONOTONIC_LOCK 0
+#endif
+
 /* No sleep is longer: musl can lose a wake (see docs/design/shared.md), and the kernel, after
  * an OOM kill, a death. */
 #ifdef __GLIBC__
@@ -24,7 +32,9 @@ pid_t brood__robust_owner(const pthread_mutex_t *mutex)
 {
     uint32_t word = atomic_load_explicit(brood__robust_word(mutex), memory_order_acquire);
 
-    return (word & BROOD__OWNER_DIED) != 0 ? 0 : (pid_t)(word & BROOD__TID_MASK);
+    /* The kernel takes the id out when the owner dies. musl leaves OWNER_DIED beside the next
+     * owner's until that has repaired. */
+    return (pid_t)(word & BROOD__TID_MASK);
 }
 
 int brood__robust_init(pthread_mutex_t *mutex)
@@ -54,7 +64,7 @@ struct brood__robust_list *brood__robust_list_of(pthread_mutex_t *taken)
         bytes == sizeof *list &&
         list->word_offset == (char *)&taken->__data.__lock - (char *)entry &&
         list->next == (void *)entry && list->pending == NULL && entry[-1] == (void *)list &&
-        taken->__data.__owner == taken->__data.__lock)
+        (uint32_t)taken->__data.__owner == ((uint32_t)taken->__data.__lock & BROOD__TID_MASK))
         return list;
 #else
     (void)taken;
@@ -90,15 +100,12 @@ static int lock_for(pthread_mutex_t *mutex, int64_t nanoseconds)
 {
     struct timespec end;
 
-#ifdef __GLIBC__
-    (void)clock_gettime(CLOCK_MONOTONIC, &end);
-#else
-    (void)clock_gettime(CLOCK_REALTIME, &end); /* a clock step costs a slice at most */
-#endif
+    /* On the clock of the wall, a step of it costs a slice at most. */
+    (void)clock_gettime(MONOTONIC_LOCK ? CLOCK_MONOTONIC : CLOCK_REALTIME, &end);
     nanoseconds += end.tv_nsec;
     end.tv_sec += (time_t)(nanoseconds / 1000000000);
     end.tv_nsec = (long)(nanoseconds % 1000000000);
-#ifdef __GLIBC__
+#if MONOTONIC_LOCK
     return -pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &end);
 #else
     return -pthread_mutex_timedlock(mutex, &end);
@@ -138,7 +145,7 @@ static void suspect(struct brood__header *header, pthread_mutex_t *mutex)
     pid_t owner = (pid_t)(seen & BROOD__TID_MASK);
 
     /* Whoever does this sleeps no longer and tries next, so nobody need be woken. */
-    if (owner != 0 && (seen & BROOD__OWNER_DIED) == 0 && owner_gone(header, mutex, owner))
+    if (owner != 0 && owner_gone(header, mutex, owner))
         (void)atomic_compare_exchange_strong(word, &seen,
                                              (seen & BROOD__WAITERS) | BROOD__OWNER_DIED);
 }

@@ -23,20 +23,23 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Sanitizers and checkers want to see the calls. */
 #if defined(__SANITIZE_THREAD__)
-#define BROOD__ROBUST_LIST 0
+#define BROOD__THREAD_SANITIZER 1
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
-#define BROOD__ROBUST_LIST 0
+#define BROOD__THREAD_SANITIZER 1
 #endif
 #endif
-#ifndef BROOD__ROBUST_LIST
-#if defined(__GLIBC__) && (defined(__x86_64__) || defined(__aarch64__))
+#ifndef BROOD__THREAD_SANITIZER
+#define BROOD__THREAD_SANITIZER 0
+#endif
+
+/* The thread sanitizer wants to see the calls. */
+#if defined(__GLIBC__) && (defined(__x86_64__) || defined(__aarch64__)) &&                     \
+    !BROOD__THREAD_SANITIZER
 #define BROOD__ROBUST_LIST 1
 #else
 #define BROOD__ROBUST_LIST 0
-#endif
 #endif
 
 /* What the kernel walks: <linux/futex.h>, struct robust_list_head. */

@@ -51,7 +51,7 @@ int brood_lock_destroy(brood_lock *lock)
 
     if (lock == NULL)
         return 0;
-    r = brood__object_enter(&lock->object, BROOD__LOCK);
+    r = brood__object_enter(lock, BROOD__LOCK);
     if (r == 0 && brood__robust_owner(&lock->mutex) != 0)
         r = -EBUSY;
     if (r == 0)
@@ -184,7 +184,7 @@ int brood__lock_acquire(brood_lock *lock, int64_t deadline)
 int brood_lock_acquire(brood_lock *lock, int64_t timeout)
 {
     int64_t deadline = 0;
-    int r = brood__object_enter(&lock->object, BROOD__LOCK);
+    int r = brood__object_enter(lock, BROOD__LOCK);
 
     if (r < 0)
         return r;
@@ -221,7 +221,7 @@ void brood__lock_release(brood_lock *lock)
 int brood_lock_release(brood_lock *lock)
 {
     uint32_t depth;
-    int r = brood__object_check(&lock->object, BROOD__LOCK);
+    int r = brood__object_check(lock, BROOD__LOCK);
 
     if (r < 0)
         return r;
@@ -242,7 +242,7 @@ int brood_lock_release(brood_lock *lock)
 
 int brood_lock_poison(brood_lock *lock)
 {
-    int r = brood__object_check(&lock->object, BROOD__LOCK);
+    int r = brood__object_check(lock, BROOD__LOCK);
 
     if (r < 0)
         return r;
@@ -276,7 +276,7 @@ int brood__lock_restore(brood_lock *lock, uint32_t depth, int64_t deadline)
 
 int brood_lock_set_repair(brood_lock *lock, brood_repair_function *repair, void *user)
 {
-    int r = brood__object_check(&lock->object, BROOD__LOCK);
+    int r = brood__object_check(lock, BROOD__LOCK);
 
     return r < 0 ? r : brood__hook_set(lock, repair, user);
 }
@@ -288,7 +288,7 @@ int brood_lock_owner(brood_lock *lock, brood_owner *ret_owner)
     struct brood__slot *slot;
     uint32_t index;
     pid_t tid;
-    int r = brood__object_enter(&lock->object, BROOD__LOCK);
+    int r = brood__object_enter(lock, BROOD__LOCK);
 
     if (r < 0)
         return r;

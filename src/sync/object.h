@@ -46,9 +46,11 @@ static inline struct brood__header *brood__object_header(const struct brood__obj
     return (struct brood__header *)((uintptr_t)object - object->place);
 }
 
-/* -EINVAL unless the object is of that kind. */
-static inline int brood__object_check(const struct brood__object *object, enum brood__kind kind)
+/* -EINVAL unless there is an object, and it is of that kind. Every noun begins with one. */
+static inline int brood__object_check(const void *noun, enum brood__kind kind)
 {
+    const struct brood__object *object = noun;
+
     return object != NULL &&
                    atomic_load_explicit(&object->kind, memory_order_acquire) == (uint32_t)kind
                ? 0
@@ -56,11 +58,11 @@ static inline int brood__object_check(const struct brood__object *object, enum b
 }
 
 /* The same, and makes brood__here speak of the calling thread in its segment. */
-static inline int brood__object_enter(const struct brood__object *object, enum brood__kind kind)
+static inline int brood__object_enter(const void *noun, enum brood__kind kind)
 {
-    int r = brood__object_check(object, kind);
+    int r = brood__object_check(noun, kind);
 
-    return r < 0 ? r : brood__enter(brood__object_header(object));
+    return r < 0 ? r : brood__enter(brood__object_header(noun));
 }
 
 /*
