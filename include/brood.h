@@ -25,10 +25,12 @@
 #include <brood/guardian.h>
 #include <brood/lock.h>
 #include <brood/lock_table.h>
+#include <brood/map.h>
 #include <brood/process.h>
 #include <brood/rwlock.h>
 #include <brood/semaphore.h>
 #include <brood/shared.h>
+#include <brood/value.h>
 #include <brood/wait.h>
 
 #endif
