@@ -37,6 +37,12 @@ static const struct bench_entry bench_list[] = {
     { "map_jobs", map_jobs, 2, -1, 0 },
     { "map_memory", map_memory, 2, -1, 0 },
     { "map_million", map_million, 2, -1, 1 },
+    { "sync_alone", sync_alone, 2, 0, 0 },
+    { "sync_2", sync_2, 2, -1, 0 },
+    { "sync_4", sync_4, 2, -1, 0 },
+    { "sync_barrier", sync_barrier, 2, -1, 0 },
+    { "sync_recovery", sync_recovery, 2, -1, 0 },
+    { "heap_pairs", heap_pairs, 2, 0, 0 },
 };
 
 struct series {

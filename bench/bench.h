@@ -66,6 +66,10 @@ int bench_partner_fork(struct bench *bench, const struct bench_peer *peers,
  * reads and writes. */
 int bench_partner_exec(const char *const argv[], struct bench_partner *ret_partner);
 
+/* Has the partner measure a peer so many times: figures in nanoseconds. */
+int bench_partner_ask(struct bench_partner *partner, const char *peer, int batch,
+                      double *ret_ns);
+
 void bench_partner_end(struct bench_partner *partner);
 
 /* One series: `batch` measurements by the partner in each round, or in each `every`th one. */
@@ -111,5 +115,11 @@ int guardian_start(struct bench *bench);
 int map_jobs(struct bench *bench);
 int map_memory(struct bench *bench);
 int map_million(struct bench *bench);
+int sync_alone(struct bench *bench);
+int sync_2(struct bench *bench);
+int sync_4(struct bench *bench);
+int sync_barrier(struct bench *bench);
+int sync_recovery(struct bench *bench);
+int heap_pairs(struct bench *bench);
 
 #endif

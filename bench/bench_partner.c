@@ -168,22 +168,23 @@ static int answer_read(int fd, int64_t *ret_answer)
     return *ret_answer < 0 ? (int)*ret_answer : 0;
 }
 
-static int ask(const struct bench_turn *turn, double *ret_us)
+int bench_partner_ask(struct bench_partner *partner, const char *peer, int batch,
+                      double *ret_ns)
 {
     char request[96];
-    int length = snprintf(request, sizeof request, "%s %d\n", turn->peer, turn->batch);
+    int length = snprintf(request, sizeof request, "%s %d\n", peer, batch);
 
-    if (write(turn->partner->to, request, (size_t)length) != length)
+    if (write(partner->to, request, (size_t)length) != length)
         return -EPIPE;
-    for (int i = 0; i < turn->batch; i++) {
+    for (int i = 0; i < batch; i++) {
         int64_t answer;
-        int r = answer_read(turn->partner->from, &answer);
+        int r = answer_read(partner->from, &answer);
 
         if (r < 0) {
-            fprintf(stderr, "brood-bench: %s gave no figure\n", turn->peer);
+            fprintf(stderr, "brood-bench: %s gave no figure\n", peer);
             return r;
         }
-        ret_us[i] = (double)answer / 1000;
+        ret_ns[i] = (double)answer;
     }
     return 0;
 }
@@ -191,7 +192,7 @@ static int ask(const struct bench_turn *turn, double *ret_us)
 int bench_alternate(struct bench *bench, const struct bench_turn *turns, size_t turn_count,
                     int round_count)
 {
-    double figures_us[BATCH_MAX];
+    double figures_ns[BATCH_MAX];
 
     (void)signal(SIGPIPE, SIG_IGN);
     for (int round = -1; round < round_count; round++) {
@@ -201,11 +202,11 @@ int bench_alternate(struct bench *bench, const struct bench_turn *turns, size_t 
 
             if (round >= 0 && round % turn->every != 0)
                 continue;
-            r = ask(turn, figures_us);
+            r = bench_partner_ask(turn->partner, turn->peer, turn->batch, figures_ns);
             if (r < 0)
                 return r;
             for (int n = 0; round >= 0 && n < turn->batch; n++)
-                bench_add(bench, turn->peer, "us", figures_us[n]);
+                bench_add(bench, turn->peer, "us", figures_ns[n] / 1000);
         }
     }
     for (size_t i = 0; i < turn_count; i++)
