@@ -3,7 +3,8 @@
  * Asks     what does the job runner cost a job?
  * Reports  jobs/s and peak memory of brood map, beside xargs -P2, a bare loop of posix_spawn
  *          (spawn_loop.c), and GNU parallel, which gets a tenth of the jobs.
- * Holds    items are lines of a file on stdin, one a job; five runs of each in turn;
+ * Holds    items are lines of a file on stdin, one a job; spawn_loop makes the same ones
+ *          up, so that all run the same jobs; five runs of each in turn;
  *          BENCH_JOBS in the environment asks for another number of jobs. brood
  *          and parallel collect each job's output, the others let it through. Peak memory is
  *          wait4's, which counts a job as well, and this program while it starts the runner.

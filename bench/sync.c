@@ -13,6 +13,7 @@
 #include "sync_peers.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -39,17 +40,23 @@ static double time_pairs(void (*pair)(void), int count)
     return (double)(bench_now() - start) / count;
 }
 
+static int python_partner(const char *count, struct bench_partner *ret_partner)
+{
+    const char *script = getenv("BENCH_PYTHON_SYNC");
+    const char *argv[] = { "/usr/bin/python3", script, count, NULL };
+
+    return script == NULL ? -ENOENT : bench_partner_exec(argv, ret_partner);
+}
+
 int sync_alone(struct bench *bench)
 {
     static const char *const python[] = { "python_lock", "python_semaphore", "python_event" };
     static const char *const ours[] = { "brood_lock", "brood_semaphore", "brood_event" };
-    const char *script = getenv("BENCH_PYTHON_SYNC");
-    const char *argv[] = { "/usr/bin/python3", script, NULL };
     struct bench_partner partner;
-    int r = script == NULL ? -ENOENT : sync_peers_create();
+    int r = sync_peers_create();
 
     if (r == 0)
-        r = bench_partner_exec(argv, &partner);
+        r = python_partner(NULL, &partner);
     if (r < 0)
         return r;
     for (int round = -1; round < ROUND_COUNT; round++) { /* the first warms up */
@@ -86,6 +93,17 @@ static struct arena {
         _Alignas(256) _Atomic uint64_t pairs;
     } done[PROCESS_COUNT_MAX];
 } * arena;
+
+/* Two have a processor each: on one they would take turns, and seldom meet. */
+static void pin(int number, int count)
+{
+    cpu_set_t set;
+
+    CPU_ZERO(&set);
+    CPU_SET((unsigned)number, &set);
+    if (count == 2)
+        (void)sched_setaffinity(0, sizeof set, &set);
+}
 
 static void contend(int number)
 {
@@ -135,12 +153,30 @@ static void one_round(struct bench *bench, int peer, int count, char names[][64]
     bench_add(bench, names[peer], "min/max", most == 0 ? 0 : (double)least / (double)most);
 }
 
+static int python_contended(struct bench *bench, struct bench_partner *partner)
+{
+    static const char *const names[] = { "python_lock", "python_semaphore" };
+    int r = 0;
+
+    for (int i = 0; r == 0 && i < 2; i++) {
+        double rate;
+
+        r = bench_partner_ask(partner, names[i], 1, &rate);
+        if (r == 0)
+            bench_add(bench, names[i], "1/s", rate);
+    }
+    return r;
+}
+
 static int contended(struct bench *bench, int count)
 {
     static char names[16][64];
+    struct bench_partner python;
     pid_t pids[PROCESS_COUNT_MAX];
     int r = sync_peers_create(), peer_count = 0;
 
+    if (r == 0)
+        r = python_partner(count == 2 ? "2" : "4", &python);
     if (r < 0)
         return r;
     arena =
@@ -150,23 +186,31 @@ static int contended(struct bench *bench, int count)
     atomic_store(&arena->command, -1);
     for (int i = 0; i < count; i++) {
         pids[i] = fork();
-        if (pids[i] == 0)
+        if (pids[i] == 0) {
+            pin(i, count);
             contend(i);
+        }
     }
     for (; sync_peers[peer_count].name != NULL; peer_count++)
         snprintf(names[peer_count], sizeof names[0], "%s.share", sync_peers[peer_count].name);
-    for (int round = -1; round < CONTENDED_ROUND_COUNT; round++)
+    for (int round = -1; r == 0 && round < CONTENDED_ROUND_COUNT; round++) {
         for (int i = 0; i < peer_count - 1; i++) /* an event is set and cleared by one */
             one_round(round < 0 ? NULL : bench, i, count, names);
+        if (round >= 0)
+            r = python_contended(bench, &python);
+    }
     atomic_store(&arena->command, -2);
     for (int i = 0; i < count; i++)
         waitpid(pids[i], NULL, 0);
+    bench_partner_end(&python); /* after those who have copies of its pipes */
     for (int i = 0; i < peer_count - 1; i++)
         if (sync_peers[i].against != NULL)
             bench_compare(bench, sync_peers[i].name, sync_peers[i].against,
                           sync_peers[i].rate_min > 0 ? BAR_RATIO_MIN : BAR_NONE,
                           sync_peers[i].rate_min);
-    return 0;
+    bench_compare(bench, "brood_lock", "python_lock", BAR_NONE, 0);
+    bench_compare(bench, "brood_semaphore", "python_semaphore", BAR_NONE, 0);
+    return r;
 }
 
 int sync_2(struct bench *bench)

@@ -105,7 +105,6 @@ static int make_process(struct run *run, struct job *job)
     brood_process_options options = BROOD_PROCESS_OPTIONS_INIT;
     int out[2], err[2], r;
 
-    (void)run;
     if (pipe2(out, O_CLOEXEC) < 0)
         return -errno;
     if (pipe2(err, O_CLOEXEC) < 0) {
@@ -122,7 +121,7 @@ static int make_process(struct run *run, struct job *job)
                    (unsigned long long)job->seq);
     options.daemon = BROOD_DAEMON_YES;
     options.process_group = BROOD_GROUP_NEW;
-    options.stdin_fd = BROOD_STDIO_NULL;
+    options.stdin_fd = run->null_fd;
     options.stdout_fd = out[1];
     options.stderr_fd = err[1];
     options.environment = job->environment;

@@ -102,7 +102,8 @@ static void spell(char *text, size_t capacity, const struct option_row *row, boo
         (void)snprintf(text, capacity, "-%c", row->letter);
 }
 
-/* What the descriptors allow: a pidfd and two pipes a job, and what we and libbrood need. */
+/* What the descriptors allow: a pidfd and both ends of two pipes a job, and what we and
+ * libbrood need. */
 static unsigned jobs_allowed(void)
 {
     struct rlimit limit;
@@ -110,7 +111,7 @@ static unsigned jobs_allowed(void)
 
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
         return JOBS_MAX;
-    jobs = limit.rlim_cur < 36 ? 1 : (limit.rlim_cur - 32) / 4;
+    jobs = limit.rlim_cur < 37 ? 1 : (limit.rlim_cur - 32) / 5;
     return jobs > JOBS_MAX ? JOBS_MAX : (unsigned)jobs;
 }
 

@@ -8,6 +8,7 @@
 #include "cmd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -406,6 +407,9 @@ static int open_all(struct run *run)
         r = watch_fd(run, run->signal_fd, EVENT_SIGNAL);
     if (r < 0)
         return r;
+    run->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (run->null_fd < 0)
+        return -errno;
     run->block = malloc(RUN_BLOCK_BYTES);
     return run->block == NULL ? -ENOMEM : 0;
 }
@@ -423,6 +427,8 @@ static void close_all(struct run *run)
         (void)close(run->timer_fd);
     if (run->signal_fd >= 0)
         (void)close(run->signal_fd);
+    if (run->null_fd >= 0)
+        (void)close(run->null_fd);
 }
 
 static void erase_bar(void *user)
@@ -473,7 +479,7 @@ int run_all(struct run *run, const struct map_options *options)
     run->limit = options->job_limit;
     run->next_seq = 1;
     run->timer_set = NO_DEADLINE;
-    run->epoll_fd = run->timer_fd = run->signal_fd = -1;
+    run->epoll_fd = run->timer_fd = run->signal_fd = run->null_fd = -1;
     progress_open(&run->progress, options->progress);
     cmd_before_say(erase_bar, &run->progress);
     output_open(&run->output, options->keep_order, options->buffer_bytes, &run->log,

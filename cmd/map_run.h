@@ -29,6 +29,7 @@ struct run {
     struct progress progress;
 
     int epoll_fd, signal_fd, timer_fd;
+    int null_fd;       /* what jobs read: /dev/null, opened once for all of them */
     int64_t timer_set; /* what the timer is set to; NO_DEADLINE: not set */
     bool input_registered;
 

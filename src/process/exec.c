@@ -13,13 +13,14 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define STACK_BYTES (64 * 1024)
+#define STACK_BYTES ((size_t)64 * 1024)
 
 #ifndef CLONE_PIDFD
 #define CLONE_PIDFD 0x00001000
@@ -30,6 +31,30 @@ struct run {
     pid_t parent;
     volatile int error;
 };
+
+/* A stack that no child uses, or NULL. Mapping, touching and unmapping one would cost each
+ * start several microseconds, and unmapping interrupts other processors. */
+static _Atomic(char *) spare_stack;
+
+static char *stack_take(void)
+{
+    char *stack = atomic_exchange(&spare_stack, NULL);
+
+    if (stack != NULL)
+        return stack;
+    stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
+    return stack == MAP_FAILED ? NULL : stack;
+}
+
+/* The child has left it: a caller suspended by CLONE_VFORK goes on only then. */
+static void stack_leave(char *stack)
+{
+    char *none = NULL;
+
+    if (!atomic_compare_exchange_strong(&spare_stack, &none, stack))
+        (void)munmap(stack, STACK_BYTES);
+}
 
 /* As execvp() chooses: the first that exists and may be executed; if some existed but none
  * might be, that is the error. */
@@ -96,17 +121,16 @@ static pid_t clone_and_wait(struct run *run, char *stack, int *ret_pidfd)
 pid_t brood__exec(const struct brood__exec *exec, int *ret_pidfd)
 {
     struct run run = { .exec = exec, .parent = getpid() };
-    char *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
+    char *stack = stack_take();
     struct rusage usage;
     siginfo_t info;
     int pidfd;
     pid_t pid;
 
-    if (stack == MAP_FAILED)
+    if (stack == NULL)
         return -ENOMEM;
     pid = clone_and_wait(&run, stack, &pidfd);
-    (void)munmap(stack, STACK_BYTES);
+    stack_leave(stack);
     if (pid < 0)
         return pid;
     if (run.error != 0) {

@@ -42,20 +42,15 @@ static char **candidates(const char *name, const char *path)
     return vector;
 }
 
-/* Leaves out what is not there: a look costs less than a failed exec. What is relative is
- * relative to a directory that only the child will be in. */
-static void leave_out_missing(char **paths)
+/* Leaves out what is not there, up to the first that may be: a look costs less than a failed
+ * exec, but those behind that one are hardly ever tried. What is relative is relative to a
+ * directory that only the child will be in. */
+static char **skip_missing(char **paths)
 {
-    size_t kept = 0;
-
-    for (size_t i = 0; paths[i] != NULL; i++) {
-        bool missing = paths[i][0] == '/' && access(paths[i], F_OK) < 0 &&
-                       (errno == ENOENT || errno == ENOTDIR);
-
-        if (!missing)
-            paths[kept++] = paths[i];
-    }
-    paths[kept] = NULL;
+    while (*paths != NULL && **paths == '/' && access(*paths, F_OK) < 0 &&
+           (errno == ENOENT || errno == ENOTDIR))
+        paths++;
+    return paths;
 }
 
 int brood__start_command(brood_process *process, struct brood__launch *launch,
@@ -64,7 +59,7 @@ int brood__start_command(brood_process *process, struct brood__launch *launch,
     char entry[BROOD__MARK_ENTRY_BYTES];
     char *entries[] = { entry, NULL };
     char **argv = brood__launch_strings(launch, &launch->argv, 0);
-    char **environment, **paths = NULL;
+    char **environment, **paths = NULL, **first = NULL;
     pid_t pid = -ENOMEM;
 
     if (bond != NULL)
@@ -76,11 +71,11 @@ int brood__start_command(brood_process *process, struct brood__launch *launch,
         paths = candidates(argv[0], path == NULL ? PATH_DEFAULT : path);
     }
     if (paths != NULL)
-        leave_out_missing(paths);
-    if (paths != NULL && paths[0] == NULL) {
+        first = skip_missing(paths);
+    if (paths != NULL && *first == NULL) {
         pid = -ENOENT;
     } else if (paths != NULL) {
-        struct brood__exec exec = { .paths = paths,
+        struct brood__exec exec = { .paths = first,
                                     .argv = argv,
                                     .environment = environment,
                                     .setup = brood__setup_own(launch) };
