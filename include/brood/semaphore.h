@@ -43,7 +43,8 @@ typedef struct brood_semaphore brood_semaphore;
 
 #define BROOD_SEMAPHORE_COUNTING 1u /* nobody owns a permit */
 
-/* The most permits there can be: of owned ones, 8 bytes each, and of counting ones. */
+/* The most permits there can be: of owned ones, which take 8 bytes each, or 64 if they are no
+ * more than 64; and of counting ones. */
 #define BROOD_SEMAPHORE_OWNED_MAX 65536u
 #define BROOD_SEMAPHORE_VALUE_MAX 0x7fffffffu
 

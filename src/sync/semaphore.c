@@ -15,6 +15,11 @@
 /* Whose owners the kernel is asked about at a time. */
 #define DOUBTS 8
 
+/* Up to so many permits have a cache line each, of so many words. */
+#define SPREAD_COUNT 64
+#define SPREAD_SHIFT 3
+static_assert(sizeof(uint64_t) << SPREAD_SHIFT == BROOD__LINE, "a line has so many words");
+
 enum state { ABSENT, FREE, TAKEN, LEAVING, RISING };
 
 /* The turn is on top, so that it goes round by itself; below it stands who has the permit. */
@@ -60,7 +65,8 @@ static uint64_t this_thread(void)
 
 static uint64_t look(const brood_semaphore *semaphore, uint32_t index)
 {
-    return atomic_load_explicit(&semaphore->permits[index], memory_order_acquire);
+    return atomic_load_explicit(&semaphore->permits[(size_t)index << semaphore->spread],
+                                memory_order_acquire);
 }
 
 /* From the word that was looked at, whose owner and state are `from`, to the next; FREE and
@@ -68,8 +74,9 @@ static uint64_t look(const brood_semaphore *semaphore, uint32_t index)
 static inline bool exchange(brood_semaphore *semaphore, uint32_t index, uint64_t *word,
                             uint64_t from, uint64_t to)
 {
-    return atomic_compare_exchange_strong(&semaphore->permits[index], word,
-                                          *word + (TURN_ONE + to - from));
+    return atomic_compare_exchange_strong(
+        &semaphore->permits[(size_t)index << semaphore->spread], word,
+        *word + (TURN_ONE + to - from));
 }
 
 /* ---- making ---- */
@@ -95,6 +102,8 @@ int brood_semaphore_create(brood_shared *shared, uint32_t value,
 {
     brood_semaphore *semaphore = NULL;
     brood_semaphore_options o;
+    bool counting;
+    uint32_t spread;
     size_t words;
     int r;
 
@@ -105,18 +114,21 @@ int brood_semaphore_create(brood_shared *shared, uint32_t value,
         r = options_check(value, &o);
     if (r < 0)
         return r;
-    words = (o.flags & BROOD_SEMAPHORE_COUNTING) != 0 ? 1 : o.value_max;
+    counting = (o.flags & BROOD_SEMAPHORE_COUNTING) != 0;
+    spread = counting || o.value_max > SPREAD_COUNT ? 0 : SPREAD_SHIFT;
+    words = counting ? 1 : (size_t)o.value_max << spread;
     r = brood__object_alloc(shared, sizeof *semaphore + words * sizeof semaphore->permits[0],
                             &semaphore);
     if (r < 0)
         return r;
     semaphore->flags = o.flags;
     semaphore->value_max = o.value_max;
-    if ((o.flags & BROOD_SEMAPHORE_COUNTING) != 0)
+    semaphore->spread = spread;
+    if (counting)
         atomic_init(&semaphore->permits[0], value);
     else
         for (uint32_t i = 0; i < value; i++)
-            atomic_init(&semaphore->permits[i], FREE);
+            atomic_init(&semaphore->permits[(size_t)i << spread], FREE);
     brood__object_finish(&semaphore->object, BROOD__SEMAPHORE);
     *ret_semaphore = semaphore;
     return 0;
@@ -159,7 +171,7 @@ static uint32_t beginning(const brood_semaphore *semaphore)
 {
     if (last.semaphore == semaphore && last.index < semaphore->value_max)
         return last.index;
-    return brood__here.slot * (BROOD__LINE / 8) % semaphore->value_max;
+    return brood__here.slot * (1u << SPREAD_SHIFT >> semaphore->spread) % semaphore->value_max;
 }
 
 /* Whether `last` is of this one, and brood__here of its segment. */
@@ -315,7 +327,7 @@ static bool take_counted(brood_semaphore *semaphore)
 
 static inline bool take_at(brood_semaphore *semaphore, uint32_t index)
 {
-    uint64_t word = atomic_load_explicit(&semaphore->permits[index], memory_order_relaxed);
+    uint64_t word = look(semaphore, index);
 
     return has_of(word) == FREE &&
            exchange(semaphore, index, &word, FREE, this_thread() | TAKEN);
@@ -441,7 +453,7 @@ static int release_counted(brood_semaphore *semaphore, uint32_t count)
 
 static inline bool release_at(brood_semaphore *semaphore, uint32_t index)
 {
-    uint64_t word = atomic_load_explicit(&semaphore->permits[index], memory_order_relaxed);
+    uint64_t word = look(semaphore, index);
 
     return has_of(word) == (this_thread() | TAKEN) &&
            exchange(semaphore, index, &word, this_thread() | TAKEN, FREE);

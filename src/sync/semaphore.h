@@ -23,6 +23,9 @@
  *
  * A counting one has a number in place of the words, changed by compare-exchange.
  *
+ * Few words stand a cache line apart, so that those who have different permits do not share
+ * one; many stand side by side.
+ *
  * `bell` is as sync/bell.h says; `swept` and `doubted` are hints, written by who sweeps.
  */
 #ifndef BROOD__SYNC_SEMAPHORE_H
@@ -36,6 +39,7 @@ struct brood_semaphore {
     struct brood__object object;
     uint32_t flags;     /* never changes */
     uint32_t value_max; /* never changes: there are so many words */
+    uint32_t spread;    /* never changes: they stand 1 << spread places apart */
     struct brood__bell bell;
     _Atomic int64_t swept;    /* when somebody last looked for the dead while others slept */
     _Atomic uint32_t doubted; /* the permit whose owner the kernel is asked about next */
