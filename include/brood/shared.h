@@ -63,7 +63,7 @@ typedef struct brood_shared brood_shared;
 /* Start from BROOD_SHARED_OPTIONS_INIT. A zero field asks for its default. */
 typedef struct brood_shared_options {
     size_t size;          /* sizeof(brood_shared_options) as the caller was compiled */
-    const char *name;     /* 1 to 200 bytes without '/'; default: anonymous */
+    const char *name;     /* 1 to 200 bytes without '/' (one in front does not count) */
     size_t bytes;         /* reserved at creation, so never missing later; 256 KiB */
     size_t bytes_max;     /* it may grow to this; the larger of `bytes` and 1 GiB */
     uint32_t members_max; /* threads that use it at one time: 512; at most 32,768; 128 B each */
@@ -78,8 +78,10 @@ typedef struct brood_shared_options {
     }
 
 /* For `flags` of an allocation. */
-#define BROOD_ALLOC_ZERO 1u  /* zeroed */
-#define BROOD_ALLOC_OWNED 2u /* taken back when the calling process ends, unless kept */
+#define BROOD_ALLOC_ZERO 1u /* zeroed */
+#define BROOD_ALLOC_OWNED                                                                      \
+    2u /* taken back when the calling process ends, unless kept; exec()                        \
+        * is not the end of a process */
 
 #define BROOD_SHARED_NAME_BYTES 204
 
@@ -157,9 +159,10 @@ BROOD_API int brood_shared_attach_fd(int fd, const brood_shared_options *options
 
 /*
  * Gives up this process's handle and its mapping: pointers into it are no longer valid here.
- * Nothing changes for others. If another thread of this process has used the segment and
- * still runs, the memory stays mapped until the process ends, for the kernel keeps looking
- * at what that thread has there. Does nothing for NULL, and for the common segment.
+ * Nothing changes for others. The memory stays mapped while this process has another handle
+ * to it; and until the process ends if another thread of it has used the segment and still
+ * runs, for the kernel keeps looking at what that thread has there. Does nothing for NULL, and
+ * for the common segment.
  *
  * Threads    No other thread may use the segment during or after the call, and the calling one
  *            holds no lock in it.
@@ -261,8 +264,9 @@ BROOD_API int brood_shared_grow(brood_shared *shared, size_t bytes);
  * until it is freed, unless BROOD_ALLOC_OWNED makes it the calling process's: then it is
  * taken back after the process has ended, however it ended.
  *
- * To lose nothing even if killed at the worst moment, allocate as OWNED, store the place
- * where others find it, and then call brood_shared_keep().
+ * OWNED memory goes with its process until brood_shared_keep(), also if others know its
+ * place already: store the place and keep the memory under one lock, and let who hears
+ * BROOD_LOCK_RECOVERED take out, unread, a place that is not noted as kept.
  *
  * Returns    0, with *ret_pointer set.
  * Errors     -EINVAL (0 bytes, unknown flags), -ENOSPC

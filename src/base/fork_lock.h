@@ -24,8 +24,9 @@ struct brood__fork_lock {
 
 static inline void brood__fork_lock(struct brood__fork_lock *lock)
 {
+    /* In order: no child may see the mutex locked and `used` false. */
     if (!atomic_load_explicit(&lock->used, memory_order_relaxed))
-        atomic_store_explicit(&lock->used, true, memory_order_relaxed);
+        atomic_store_explicit(&lock->used, true, memory_order_seq_cst);
     (void)pthread_mutex_lock(&lock->mutex);
 }
 

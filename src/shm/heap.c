@@ -206,9 +206,10 @@ static int rebuild(struct brood__header *header)
                 known_lives = owner_lives(header, owner);
                 known = true;
             }
-            if (!known_lives) {
-                store(block, bytes, FREE);
-                word = load(block);
+            /* Somebody else may keep it meanwhile: then it is not the dead one's any more. */
+            if (!known_lives &&
+                atomic_compare_exchange_strong(&block->word, &word, word_of(bytes, FREE))) {
+                word = word_of(bytes, FREE);
                 taken++;
             }
         }
@@ -271,17 +272,30 @@ static int grow(struct brood__header *header, uint64_t bytes)
     return 0;
 }
 
-/* Doubles, and if there is not the memory for that, makes do with what is needed. */
+/* The bytes of the block at the end of the row if it is FREE, else 0. */
+static uint64_t free_at_end(struct brood__header *header)
+{
+    uint64_t end = end_of(header), word = 0;
+
+    for (uint64_t place = header->heap_start; place < end; place += word_bytes(word))
+        word = load(at(header, place));
+    return word_state(word) == FREE ? word_bytes(word) : 0;
+}
+
+/* After a rebuild(). Doubles, and if there is not the memory for that, makes do with what is
+ * needed beside the free block at the end. */
 static int grow_for(struct brood__header *header, uint64_t bytes)
 {
     uint64_t end = end_of(header), room = header->bytes_max - end;
-    uint64_t wish = bytes > end ? bytes : end;
+    uint64_t more = bytes - free_at_end(header);
+    uint64_t wish = more > end ? more : end;
 
-    if (bytes > room)
+    if (more > room)
         return -ENOSPC;
-    if (grow(header, wish < room ? wish : room) == 0)
-        return 0;
-    return grow(header, bytes) == 0 ? 0 : -ENOSPC;
+    if (grow(header, wish < room ? wish : room) < 0 && grow(header, more) < 0)
+        return -ENOSPC;
+    (void)rebuild(header); /* joins the two */
+    return 0;
 }
 
 int brood__heap_init(struct brood__header *header)
@@ -403,12 +417,18 @@ int brood__heap_hold(struct brood__header *header, void *pointer)
 int brood__heap_keep(struct brood__header *header, void *pointer)
 {
     struct block *block = block_of(header, pointer);
+    uint64_t word;
 
     if (block == NULL)
         return -EINVAL;
-    /* No lock: the block is not FREE, and only FREE blocks change their size. */
-    store(block, word_bytes(load(block)), USED);
-    return 0;
+    /* No lock: the block is not FREE, and only FREE blocks change their size. But if its owner
+     * is dead, somebody may be taking it back. */
+    word = load(block);
+    return (word_state(word) == HELD || word_state(word) == USED) &&
+                   atomic_compare_exchange_strong(&block->word, &word,
+                                                  word_of(word_bytes(word), USED))
+               ? 0
+               : -EINVAL;
 }
 
 /*

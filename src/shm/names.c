@@ -63,7 +63,7 @@ int brood__name_publish(int fd, const char *name)
     return linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
 }
 
-int brood__name_open(const char *name, bool any_owner)
+static int open_as(const char *name, int access, bool any_owner)
 {
     char path[BROOD__PATH_BYTES];
     struct stat status;
@@ -71,7 +71,7 @@ int brood__name_open(const char *name, bool any_owner)
 
     if (r < 0)
         return r;
-    fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    fd = open(path, access | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
         return errno == ELOOP ? -EBADMSG : -errno;
     fd = brood__fd_above_stdio(fd);
@@ -88,6 +88,17 @@ int brood__name_open(const char *name, bool any_owner)
     return r < 0 ? r : fd;
 }
 
+int brood__name_open(const char *name, bool any_owner)
+{
+    return open_as(name, O_RDWR, any_owner);
+}
+
+/* To look at it, or to remove its name, which takes no right to write into it. */
+static int open_to_look(const char *name)
+{
+    return open_as(name, O_RDONLY, true);
+}
+
 int brood__name_hold(int fd)
 {
     int r;
@@ -98,10 +109,11 @@ int brood__name_hold(int fd)
     return r < 0 ? -errno : 0;
 }
 
-/* Nobody has the file attached: then this has it alone until the descriptor is closed. */
+/* Nobody has the file attached: then this has it alone until the descriptor is closed. One who
+ * is present though his descriptor is closed is a forked child whose parent is gone. */
 static bool left_behind(int fd)
 {
-    return flock(fd, LOCK_EX | LOCK_NB) == 0;
+    return flock(fd, LOCK_EX | LOCK_NB) == 0 && !brood__segment_has_members(fd);
 }
 
 int brood_shared_unlink(const char *name)
@@ -112,7 +124,7 @@ int brood_shared_unlink(const char *name)
 
     if (name == NULL)
         return -EINVAL;
-    fd = brood__name_open(name, true);
+    fd = open_to_look(name);
     if (fd < 0)
         return fd;
     r = brood__segment_peek(fd, &info);
@@ -124,22 +136,6 @@ int brood_shared_unlink(const char *name)
         r = -errno;
     brood__fd_close(&fd);
     return r;
-}
-
-/* A process that has the file attached though its descriptor is closed: a forked child whose
- * parent is gone. */
-static bool has_members(int fd)
-{
-    brood_shared *shared = NULL;
-    brood_shared_info info = BROOD_SHARED_INFO_INIT;
-    int copy = brood__fd_duplicate(fd, 3);
-    bool members = false;
-
-    if (copy >= 0 && brood__segment_attach(copy, NULL, 0, &shared) == 0) {
-        members = brood_shared_info_get(shared, &info) == 0 && info.members > 0;
-        brood_shared_detach(shared);
-    }
-    return members;
 }
 
 int brood_shared_clean(const char *name)
@@ -154,13 +150,13 @@ int brood_shared_clean(const char *name)
     r = brood__name_path(name, path);
     if (r < 0)
         return r;
-    fd = brood__name_open(name, true);
+    fd = open_to_look(name);
     if (fd < 0)
         return fd;
     r = brood__segment_peek(fd, &info);
     if (r == -EPROTO)
         r = 0;
-    if (r == 0 && (!left_behind(fd) || has_members(fd)))
+    if (r == 0 && !left_behind(fd))
         r = -EBUSY;
     /* The name may have been given to another file since it was opened. */
     if (r == 0 && (fstat(fd, &ours) < 0 || stat(path, &named) < 0 ||
@@ -176,7 +172,7 @@ int brood_shared_clean(const char *name)
 static bool describe(const char *name, brood_shared_info *info)
 {
     struct stat status;
-    int fd = brood__name_open(name, true);
+    int fd = open_to_look(name);
     bool good;
 
     if (fd < 0)
@@ -185,7 +181,7 @@ static bool describe(const char *name, brood_shared_info *info)
     good = fstat(fd, &status) == 0 && brood__segment_peek(fd, info) == 0;
     if (good) {
         info->owner = status.st_uid;
-        info->in_use = !left_behind(fd) || has_members(fd);
+        info->in_use = !left_behind(fd);
         (void)snprintf(info->name, sizeof info->name, "%s", name);
     }
     brood__fd_close(&fd);

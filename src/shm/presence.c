@@ -75,6 +75,9 @@ static void forget_in_child(void)
         memset(seats, 0, sizeof seats);
         next_seat = 0;
     }
+    /* The child may have its parent's number: in a new namespace, or when it came again. */
+    if (own.pid != 0)
+        own.pid = 0;
     brood__fork_lock_reset(&own_lock);
 }
 
@@ -118,14 +121,30 @@ static void know_own(void)
     own.pid = pid;
 }
 
+/* What is done with own_lock held reads files, which a thread may be cancelled in. */
+static int lock_own(void)
+{
+    int state;
+
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    brood__fork_lock(&own_lock);
+    return state;
+}
+
+static void unlock_own(int state)
+{
+    brood__fork_unlock(&own_lock);
+    (void)pthread_setcancelstate(state, NULL);
+}
+
 uint64_t brood__pid_namespace(void)
 {
     uint64_t number;
+    int state = lock_own();
 
-    brood__fork_lock(&own_lock);
     know_own();
     number = own.pid_namespace;
-    brood__fork_unlock(&own_lock);
+    unlock_own(state);
     return number;
 }
 
@@ -143,20 +162,32 @@ bool brood__slot_alive(struct brood__header *header, uint32_t index)
     return brood__robust_owner(&slot->life) != 0;
 }
 
+int brood__thread_since(pid_t tid, uint64_t *ret_ticks)
+{
+    uint64_t ticks;
+    int r = brood__running_since(tid, ret_ticks);
+
+    /* A zombie is in /proc. What is not there and yet gets signals is only hidden. */
+    if (r == -ESRCH && brood__start_time(tid, &ticks) < 0 &&
+        (syscall(SYS_tkill, tid, 0) == 0 || errno != ESRCH))
+        r = -EACCES;
+    return r;
+}
+
 bool brood__slot_verify(struct brood__header *header, uint32_t index)
 {
     struct brood__slot *slot = brood__slot_at(header, index);
     _Atomic uint32_t *word = brood__robust_word(&slot->life);
     uint32_t seen = atomic_load_explicit(word, memory_order_acquire);
-    uint64_t start = 0;
+    uint64_t start = 0, noted;
     int r;
 
     if ((seen & BROOD__TID_MASK) == 0)
         return false;
-    r = brood__running_since((pid_t)(seen & BROOD__TID_MASK), &start);
-    if (r != -ESRCH &&
-        (r < 0 || start == atomic_load_explicit(&slot->thread_start, memory_order_relaxed)))
-        return true; /* it runs, or /proc does not say */
+    r = brood__thread_since((pid_t)(seen & BROOD__TID_MASK), &start);
+    noted = atomic_load_explicit(&slot->thread_start, memory_order_relaxed);
+    if (r != -ESRCH && (r < 0 || noted == 0 || start == noted))
+        return true; /* it runs, or nobody can say */
     return !atomic_compare_exchange_strong(word, &seen, BROOD__OWNER_DIED) &&
            brood__slot_alive(header, index);
 }
@@ -188,10 +219,12 @@ static bool process_runs(pid_t pid, uint64_t start)
     if (pidfd == -ESRCH)
         return false;
     r = brood__start_time(pid, &found);
-    if (r == -ENOENT || r == -ESRCH || (r == 0 && start != 0 && found != start))
+    if (r == 0 && start != 0 && found != start)
         runs = false;
-    else if (pidfd >= 0)
+    else if (pidfd >= 0) /* also where /proc does not show it */
         runs = brood__pidfd_alive(pidfd);
+    else
+        runs = r == 0 || brood__thread_since(pid, &found) != -ESRCH;
     brood__fd_close(&pidfd);
     return runs;
 }
@@ -286,6 +319,7 @@ static int choose(struct brood__header *header, uint32_t *ret_index, bool *ret_o
     return -EUSERS;
 }
 
+/* 0: unknown. */
 static uint64_t thread_start(pid_t tid)
 {
     uint64_t start = own.start;
@@ -326,6 +360,9 @@ static void claim(struct brood__header *header, uint32_t index, bool ours,
     atomic_store_explicit(&slot->thread_start, thread_start(ret_here->tid),
                           memory_order_relaxed);
     memcpy(slot->name, own.name, sizeof slot->name);
+    /* Taking the mutex only acquires. Pairs with the load of its word by who asks if it lives:
+     * one that does is seen with its own id and start time, not with its predecessor's. */
+    atomic_thread_fence(memory_order_release);
     r = brood__robust_try(&slot->life);
     if (r == -EOWNERDEAD)
         brood__robust_repaired(&slot->life);
@@ -340,8 +377,7 @@ static int register_here(struct brood__header *header, struct brood__here *ret_h
     bool ours = false;
     int r;
 
-    /* Until the slot is ours the lock's own second opinion knows nothing of this thread;
-     * brood__here.tid is 0, which no lock's owner has. */
+    /* Until the slot is ours the lock's own second opinion knows nothing of this thread. */
     r = brood__robust_lock(header, &header->slots_lock, BROOD__NEVER);
     if (r == -EOWNERDEAD)
         brood__robust_repaired(&header->slots_lock); /* claim() leaves nothing to repair */
@@ -359,6 +395,7 @@ static bool find_again(struct brood__header *header, struct brood__here *ret_her
 {
     pid_t tid = (pid_t)syscall(SYS_gettid);
     struct brood__slot *slot;
+    uint64_t start, noted;
     uint32_t index;
 
     if (brood__slot_find(header, tid, &index) < 0)
@@ -371,28 +408,30 @@ static bool find_again(struct brood__header *header, struct brood__here *ret_her
     ret_here->generation = atomic_load_explicit(&slot->generation, memory_order_relaxed);
     ret_here->tenancy = atomic_load_explicit(&slot->tenancy, memory_order_relaxed);
     /* A thread that died unnoticed may have had this id. */
+    start = thread_start(tid);
+    noted = atomic_load_explicit(&slot->thread_start, memory_order_relaxed);
     return atomic_load_explicit(&slot->pid, memory_order_relaxed) == own.pid &&
            atomic_load_explicit(&slot->process_start, memory_order_relaxed) == own.start &&
-           atomic_load_explicit(&slot->thread_start, memory_order_relaxed) == thread_start(tid);
+           (start == noted || start == 0 || noted == 0);
 }
 
 int brood__enter_slow(struct brood__header *header)
 {
     struct brood__here here = { 0 };
-    int r = 0;
+    int state, r = 0;
 
     for (unsigned i = 0; i < SEAT_COUNT; i++)
         if (seats[i].header == header) {
             brood__here = seats[i];
             return 0;
         }
-    brood__fork_lock(&own_lock);
+    state = lock_own();
     know_own();
     if (own.pid_namespace != header->pid_namespace)
         r = -EXDEV;
     else if (!find_again(header, &here))
         r = register_here(header, &here);
-    brood__fork_unlock(&own_lock);
+    unlock_own(state);
     if (r < 0)
         return r;
     seats[next_seat % SEAT_COUNT] = here;
@@ -418,10 +457,9 @@ bool brood__leave(struct brood__header *header)
         else
             others = true;
     }
-    if (brood__here.header == header) /* the thread is still who it is: it may hold others' */
-        brood__here.header = NULL;
-    for (unsigned i = 0; i < SEAT_COUNT; i++)
-        if (seats[i].header == header)
-            memset(&seats[i], 0, sizeof seats[i]);
+    /* The thread is still who it is: it may hold others'. But a seat may be in this segment by
+     * another mapping of it; those of other segments are found again. */
+    brood__here.header = NULL;
+    memset(seats, 0, sizeof seats);
     return !others;
 }

@@ -42,7 +42,8 @@ struct brood__slot {
     _Atomic uint32_t tenancy;
     _Atomic int32_t tid;
     _Atomic int32_t pid;
-    _Atomic uint64_t thread_start; /* clock ticks since boot; with the id, a name for good */
+    _Atomic uint64_t thread_start; /* clock ticks since boot; with the id, a name for good;
+                                    * 0: unknown, no descriptor was free to ask */
     _Atomic uint64_t process_start;
     char name[BROOD__SLOT_NAME_BYTES]; /* of the process */
 };
@@ -75,8 +76,8 @@ static inline int brood__enter(struct brood__header *header)
     return __builtin_expect(brood__here.header == header, 1) ? 0 : brood__enter_slow(header);
 }
 
-/* Gives up the calling thread's slot. True if no other thread of this process has one that
- * is alive: only then may the segment be unmapped. */
+/* Gives up the calling thread's slot, and forgets its seats. True if no other thread of this
+ * process has one that is alive: only then may the segment be unmapped. */
 bool brood__leave(struct brood__header *header);
 
 static inline struct brood__slot *brood__slot_at(struct brood__header *header, uint32_t index)
@@ -90,8 +91,8 @@ static inline uint32_t brood__slots_used(struct brood__header *header)
     return atomic_load_explicit(&header->slots_used, memory_order_acquire);
 }
 
-/* Whether the slot's thread lives: a load. Wrong only after an OOM kill, for as long as
- * nobody calls brood__slot_verify(). */
+/* Whether the slot's thread lives: a load. Wrong only after an OOM kill, or the death of a
+ * thread with more than 2048 locks, for as long as nobody calls brood__slot_verify(). */
 bool brood__slot_alive(struct brood__header *header, uint32_t index);
 
 /* The same, asking the kernel if the slot says yes; a slot that lies is set right. Some
@@ -104,6 +105,10 @@ bool brood__thread_alive(struct brood__header *header, uint32_t index, uint32_t 
 /* Whether the process that was `tenancy` of the slot lives: cheap while that very thread
  * does, otherwise some microseconds. */
 bool brood__process_alive(struct brood__header *header, uint32_t index, uint32_t tenancy);
+
+/* When a thread started, as brood__running_since() says. -ESRCH is the kernel's own word, for
+ * /proc may not be there (chroot), or not show the threads of others (hidepid). */
+int brood__thread_since(pid_t tid, uint64_t *ret_ticks);
 
 /* The slot of a living thread, or -ESRCH. */
 int brood__slot_find(struct brood__header *header, pid_t tid, uint32_t *ret_index);

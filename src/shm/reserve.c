@@ -18,8 +18,11 @@
 
 struct known {
     struct brood__header *header;
-    int fd;
+    int fd;        /* -1: no handle has it any more */
+    bool stays;    /* mapped, for the next one to attach */
     pid_t process; /* elsewhere the number may be another file's */
+    dev_t device;
+    ino_t inode;
     struct known *next;
 };
 
@@ -87,13 +90,20 @@ int brood__reserve_file(int fd, uint64_t bytes)
 
 int brood__reserve_know(struct brood__header *header, int fd)
 {
-    struct known *known = malloc(sizeof *known);
+    struct known *known = calloc(1, sizeof *known);
+    struct stat status;
 
-    if (known == NULL)
-        return -ENOMEM;
+    if (known == NULL || fstat(fd, &status) < 0) {
+        int r = known == NULL ? -ENOMEM : -errno;
+
+        free(known);
+        return r;
+    }
     known->header = header;
     known->fd = fd;
     known->process = brood__process_id();
+    known->device = status.st_dev;
+    known->inode = status.st_ino;
     brood__fork_lock(&lock);
     known->next = list;
     list = known;
@@ -101,19 +111,65 @@ int brood__reserve_know(struct brood__header *header, int fd)
     return 0;
 }
 
-void brood__reserve_forget(struct brood__header *header)
+static struct known **find(const struct brood__header *header)
 {
-    struct known *found = NULL;
+    struct known **at = &list;
+
+    while (*at != NULL && (*at)->header != header)
+        at = &(*at)->next;
+    return at;
+}
+
+bool brood__reserve_forget(struct brood__header *header)
+{
+    struct known *known;
+    bool others = false;
 
     brood__fork_lock(&lock);
-    for (struct known **at = &list; *at != NULL; at = &(*at)->next)
-        if ((*at)->header == header) {
-            found = *at;
-            *at = found->next;
-            break;
+    known = *find(header);
+    assert(known != NULL);
+    for (struct known *k = list; k != NULL; k = k->next)
+        others |=
+            k != known && k->fd >= 0 && k->device == known->device && k->inode == known->inode;
+    known->fd = -1;
+    brood__fork_unlock(&lock);
+    return others;
+}
+
+void brood__reserve_keep(struct brood__header *header, bool stays)
+{
+    struct known **at, *gone = NULL;
+
+    brood__fork_lock(&lock);
+    at = find(header);
+    if (stays) {
+        (*at)->fd = -1;
+        (*at)->stays = true;
+    } else {
+        gone = *at;
+        *at = gone->next;
+    }
+    brood__fork_unlock(&lock);
+    free(gone);
+}
+
+struct brood__header *brood__reserve_again(int fd)
+{
+    struct brood__header *header = NULL;
+    struct stat status;
+
+    if (fstat(fd, &status) < 0)
+        return NULL;
+    brood__fork_lock(&lock);
+    for (struct known *k = list; k != NULL && header == NULL; k = k->next)
+        if (k->stays && k->device == status.st_dev && k->inode == status.st_ino) {
+            k->stays = false;
+            k->fd = fd;
+            k->process = brood__process_id();
+            header = k->header;
         }
     brood__fork_unlock(&lock);
-    free(found);
+    return header;
 }
 
 static int known_fd(const struct brood__header *header)
@@ -130,6 +186,7 @@ static int known_fd(const struct brood__header *header)
 
 int brood__reserve(struct brood__header *header, uint64_t from, uint64_t to)
 {
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
     int fd = known_fd(header);
     int r;
 
@@ -138,6 +195,7 @@ int brood__reserve(struct brood__header *header, uint64_t from, uint64_t to)
     r = check_memory(to - from);
     if (r < 0)
         return r;
+    from -= from % page;
     do
         r = madvise((char *)header + from, (size_t)(to - from), MADV_POPULATE_WRITE);
     while (r < 0 && (errno == EINTR || errno == EAGAIN));

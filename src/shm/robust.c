@@ -123,7 +123,7 @@ static bool owner_gone(struct brood__header *header, const pthread_mutex_t *mute
     bool known = false;
     uint64_t start;
 
-    if (brood__running_since(owner, &start) == -ESRCH)
+    if (brood__thread_since(owner, &start) == -ESRCH)
         return true;
     if (mutex == &header->slots_lock)
         return false;
@@ -154,8 +154,8 @@ static int lock_slowly(struct brood__header *header, pthread_mutex_t *mutex, int
 {
     _Atomic uint32_t *word = brood__robust_word(mutex);
 
-    if ((atomic_load_explicit(word, memory_order_relaxed) & BROOD__TID_MASK) ==
-        (uint32_t)brood__here.tid)
+    /* A thread without an id has nothing; the word of a lock given back just now has none. */
+    if (brood__here.tid != 0 && brood__robust_owner(mutex) == brood__here.tid)
         return -EDEADLK;
     for (unsigned i = brood__spin_count(); i > 0; i--) {
         brood__pause();

@@ -86,6 +86,8 @@ static inline void brood__robust_unlink(void *_Atomic *entry)
 
     brood__robust_set((void *_Atomic *)((uintptr_t)next & ~(uintptr_t)1) - 1, prev);
     brood__robust_set((void *_Atomic *)((uintptr_t)prev & ~(uintptr_t)1), next);
+    /* Out of the list first: the kernel follows `next`. */
+    atomic_signal_fence(memory_order_seq_cst);
     brood__robust_set(&entry[-1], NULL);
     brood__robust_set(&entry[0], NULL);
 }

@@ -6,6 +6,7 @@
 #include "shm/heap.h"
 #include "shm/presence.h"
 #include "shm/reserve.h"
+#include "shm/robust.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -86,15 +87,22 @@ static void *map(int fd, uint64_t bytes_max)
                 0);
 }
 
-/* Wraps a mapping in a handle; takes over both `fd` and the mapping, on failure too. */
-static int wrap(int fd, struct brood__header *header, const char *name, brood_shared **ret)
+/* Wraps a mapping, new or had again, in a handle; takes over both `fd` and the mapping, on
+ * failure too. */
+static int wrap(int fd, struct brood__header *header, bool again, const char *name,
+                brood_shared **ret)
 {
     brood_shared *shared = calloc(1, sizeof *shared);
     struct stat status;
-    int r = shared == NULL ? -ENOMEM : brood__reserve_know(header, fd);
+    int r = shared == NULL ? -ENOMEM : 0;
 
+    if (r == 0 && !again)
+        r = brood__reserve_know(header, fd);
     if (r < 0) {
-        (void)munmap(header, (size_t)header->bytes_max);
+        if (again)
+            brood__reserve_keep(header, true);
+        else
+            (void)munmap(header, (size_t)header->bytes_max);
         brood__fd_close(&fd);
         free(shared);
         return r;
@@ -139,7 +147,7 @@ int brood__segment_create(const brood_shared_options *o, brood_shared **ret_shar
         brood__fd_close(&fd);
         return r;
     }
-    r = wrap(fd, header, o->name, &shared);
+    r = wrap(fd, header, false, o->name, &shared);
     if (r == 0 && o->name != NULL) {
         r = brood__name_hold(fd);
         if (r == 0)
@@ -178,9 +186,27 @@ static int read_header(int fd, struct brood__header *ret)
     if (ret->bytes_max != (uint64_t)status.st_size || ret->bytes > ret->bytes_max ||
         ret->members_max == 0 || ret->members_max > 32768 || ret->slots < sizeof *ret ||
         ret->slots % BROOD__LINE != 0 || ret->slots > ret->bytes_max ||
-        ret->heap_start != slots_end || ret->heap_start > ret->bytes)
+        ret->heap_start != slots_end || ret->heap_start > ret->bytes ||
+        ret->slots_used > ret->members_max)
         return -EBADMSG;
     return 0;
+}
+
+bool brood__segment_has_members(int fd)
+{
+    struct brood__header header;
+    struct brood__slot slot;
+
+    if (read_header(fd, &header) < 0)
+        return false;
+    for (uint32_t i = 0; i < header.slots_used; i++) {
+        off_t place = (off_t)(header.slots + i * sizeof slot);
+
+        if (pread(fd, &slot, sizeof slot, place) == (ssize_t)sizeof slot &&
+            brood__robust_owner(&slot.life) != 0)
+            return true;
+    }
+    return false;
 }
 
 int brood__segment_peek(int fd, brood_shared_info *ret_info)
@@ -208,6 +234,8 @@ int brood__segment_attach(int fd, const char *name, uint32_t layout, brood_share
         r = -EPROTO;
     if (r == 0 && header.pid_namespace != brood__pid_namespace())
         r = -EXDEV;
+    if (r == 0 && (mapped = brood__reserve_again(fd)) != NULL)
+        return wrap(fd, mapped, true, name, ret_shared);
     if (r == 0) {
         mapped = map(fd, header.bytes_max);
         r = mapped == MAP_FAILED ? -errno : 0;
@@ -216,7 +244,7 @@ int brood__segment_attach(int fd, const char *name, uint32_t layout, brood_share
         brood__fd_close(&fd);
         return r;
     }
-    return wrap(fd, mapped, name, ret_shared);
+    return wrap(fd, mapped, false, name, ret_shared);
 }
 
 /* ---- the common segment ---- */
@@ -269,11 +297,16 @@ int brood__segment_of(brood_shared *shared, struct brood__header **ret_header)
 
 void brood_shared_detach(brood_shared *shared)
 {
+    size_t bytes;
+    bool stays;
+
     if (shared == NULL || shared == atomic_load_explicit(&common, memory_order_acquire))
         return;
-    brood__reserve_forget(shared->header);
-    if (brood__leave(shared->header))
-        (void)munmap(shared->header, (size_t)shared->header->bytes_max);
+    stays = brood__reserve_forget(shared->header) || !brood__leave(shared->header);
+    bytes = (size_t)shared->header->bytes_max;
+    brood__reserve_keep(shared->header, stays);
+    if (!stays)
+        (void)munmap(shared->header, bytes);
     if (shared->process == brood__process_id())
         brood__fd_close(&shared->fd); /* elsewhere the number may be another's */
     free(shared);

@@ -29,6 +29,10 @@ int brood__segment_attach(int fd, const char *name, uint32_t layout, brood_share
 /* Whether a file is a segment that could be attached, and what its header says. */
 int brood__segment_peek(int fd, brood_shared_info *ret_info);
 
+/* Whether any thread has a slot in it. Reads the file: mapped, one that an enemy made, and cuts
+ * off meanwhile, would be the end of who asks. */
+bool brood__segment_has_members(int fd);
+
 /* What the public calls do with a `shared` argument: NULL is the common segment. */
 int brood__segment_of(brood_shared *shared, struct brood__header **ret_header);
 
@@ -43,8 +47,8 @@ int brood__name_path(const char *name, char path[BROOD__PATH_BYTES]);
 int brood__name_prepare(uint32_t mode);
 int brood__name_publish(int fd, const char *name);
 
-/* The file of a name; refuses what is not a plain file, and, unless `any_owner`, what
- * belongs neither to this user nor to root. */
+/* The file of a name, to be attached; refuses what is not a plain file, and, unless
+ * `any_owner`, what belongs neither to this user nor to root. */
 int brood__name_open(const char *name, bool any_owner);
 
 /* Marks the file as attached for as long as the descriptor, or a copy of it, is open. */

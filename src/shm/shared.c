@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #define OPTIONS_BYTES_FIRST sizeof(brood_shared_options) /* of the first version */
 #define INFO_BYTES_FIRST sizeof(brood_shared_info)
@@ -100,6 +101,7 @@ int brood_shared_create(const brood_shared_options *options, brood_shared **ret_
 int brood_shared_attach(const brood_shared_options *options, brood_shared **ret_shared)
 {
     brood_shared_options o;
+    struct stat status;
     int fd, r;
 
     if (ret_shared == NULL || options == NULL)
@@ -113,6 +115,8 @@ int brood_shared_attach(const brood_shared_options *options, brood_shared **ret_
     if (fd < 0)
         return fd;
     r = brood__name_hold(fd);
+    if (r == 0 && (fstat(fd, &status) < 0 || status.st_nlink == 0))
+        r = -ENOENT; /* cleaned or unlinked since it was opened */
     if (r < 0) {
         brood__fd_close(&fd);
         return r;
@@ -129,6 +133,8 @@ int brood_shared_attach_fd(int fd, const brood_shared_options *options,
     if (ret_shared == NULL)
         return -EINVAL;
     r = brood__options_read(&o, sizeof o, OPTIONS_BYTES_FIRST, options);
+    if (r == 0 && (o.flags & ~FLAGS) != 0)
+        r = -EINVAL;
     if (r < 0)
         return r;
     if (fd < 0)

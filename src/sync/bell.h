@@ -15,9 +15,9 @@
  * he looks again, which also speaks for the others that may still sleep; having got what he
  * came for, he rings once more if there is more to be had.
  *
- * Pairs: listen's exchange of `asleep` and the ringer's change must both be sequentially
- * consistent read-modify-writes, or have a fence: then either the sleeper sees the change or
- * the ringer sees the sleeper.
+ * Pairs: the fence in listen and the ringer's change, which must be a sequentially consistent
+ * read-modify-write, or have a fence after it: then either the sleeper sees the change, by
+ * whatever load, or the ringer sees the sleeper.
  *
  * Dying: a ringer killed between the change and the wake, or a sleeper killed after he was
  * woken, can leave others asleep at something that is there. Therefore no sleep is longer
@@ -41,6 +41,8 @@ static inline uint32_t brood__bell_listen(struct brood__bell *bell)
     uint32_t turn = atomic_load_explicit(&bell->turn, memory_order_acquire);
 
     (void)atomic_exchange_explicit(&bell->asleep, 1, memory_order_seq_cst);
+    /* The exchange alone lets later loads pass its store, on aarch64 before LSE. */
+    atomic_thread_fence(memory_order_seq_cst);
     return turn;
 }
 

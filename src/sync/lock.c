@@ -27,7 +27,9 @@ int brood_lock_create(brood_shared *shared, const brood_lock_options *options,
     if (r < 0)
         return r;
     atomic_init(&lock->marks.flags, (uint8_t)o.flags);
-    r = brood__robust_init(&lock->mutex);
+    r = brood__hook_set(lock, NULL, NULL); /* that of a lock that lay here before */
+    if (r == 0)
+        r = brood__robust_init(&lock->mutex);
     if (r < 0) {
         (void)brood__object_free(&lock->object);
         return r;
@@ -128,10 +130,10 @@ static int settle(brood_lock *lock, int r)
         brood__robust_unlock(&lock->mutex);
         return -ENOTRECOVERABLE;
     }
-    if (r == -EOWNERDEAD) {
-        forget_note(lock); /* the dead one's */
+    if (mark(&lock->marks.noted) != 0)
+        forget_note(lock); /* a dead one's, or of one who had it when the note was begun */
+    if (r == -EOWNERDEAD)
         r = recover(lock);
-    }
     if (r >= 0 && (mark(&lock->marks.flags) & BROOD_LOCK_TIMED) != 0)
         note_now(lock);
     return r;
@@ -152,10 +154,11 @@ static int acquire_again(brood_lock *lock)
 /* Leaves a note that somebody waits since now, for brood_lock_owner(). */
 static void note_wait(brood_lock *lock)
 {
-    int64_t none = 0;
+    /* Not 0 if somebody died between the two steps below. */
+    int64_t seen = atomic_load_explicit(&lock->since, memory_order_relaxed);
 
     if (mark(&lock->marks.noted) == 0 && brood__robust_owner(&lock->mutex) != 0 &&
-        atomic_compare_exchange_strong(&lock->since, &none, brood__now()))
+        atomic_compare_exchange_strong(&lock->since, &seen, brood__now()))
         set_mark(&lock->marks.noted, 1);
 }
 

@@ -14,7 +14,8 @@
  * repair is over: until the hook has returned, or without a hook until the release.
  *
  * Who writes what: the holder, all but `noted`, `since` and `watchers`. Those who wait set
- * `since`, by compare-exchange from 0, and then `noted`; the holder clears both.
+ * `since`, by compare-exchange, and then `noted`; the holder clears both, acquiring and
+ * releasing. Without `noted` what `since` says does not count.
  */
 #ifndef BROOD__SYNC_LOCK_H
 #define BROOD__SYNC_LOCK_H

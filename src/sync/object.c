@@ -33,8 +33,12 @@ int brood__object_free(struct brood__object *object)
 {
     struct brood__header *header = brood__object_header(object);
 
-    /* Ours first, so that it is not lost if we die when nobody takes it for an object more. */
-    (void)brood__heap_hold(header, object);
+    /* Ours first, so that it is not lost if we die when nobody takes it for an object more.
+     * What is no allocation of its own, such as the lock of a value, is left alone. */
+    int r = brood__heap_hold(header, object);
+
+    if (r < 0)
+        return r;
     atomic_store_explicit(&object->kind, 0, memory_order_release);
     return brood__heap_free(header, object);
 }

@@ -5,8 +5,12 @@
  */
 #include "helpers.h"
 
+#include "shm/segment.h"
+#include "sync/lock.h"
+
 #include <pthread.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 /* ---- children that hold ---- */
@@ -379,6 +383,110 @@ static void a_death_the_kernel_missed_is_found(void **state)
     brood_shared_detach(shared);
 }
 
+/* Waits, longer than a look for the dead is away, for a lock that the caller holds. */
+static int wait_in_child(brood_lock *held, brood_lock *other, bool without_proc)
+{
+    int status = 0;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        if (without_proc && (brood_lock_acquire(other, BROOD_FOREVER) < 0 || chroot(".") < 0))
+            _exit(77);
+        _exit(brood_lock_acquire(held, brood_ms(350)) == -ETIMEDOUT ? 0 : 1);
+    }
+    assert_true(pid > 1);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* Who waits may see nothing of the holder: after chroot(), or where /proc hides others. */
+static void what_proc_does_not_show_is_not_dead(void **state)
+{
+    brood_shared *shared = segment();
+    brood_lock *lock = lock_in(shared, 0), *other = lock_in(shared, 0);
+    int code;
+
+    (void)state;
+    assert_int_equal(brood_lock_acquire(lock, BROOD_FOREVER), 0);
+    code = wait_in_child(lock, other, true);
+    assert_int_equal(brood_lock_release(lock), 0);
+    brood_shared_detach(shared);
+    if (code == 77)
+        test_skip("no permission for chroot()");
+    assert_int_equal(code, 0);
+}
+
+/* Who comes when no descriptor is free does not know his own start time. */
+static void who_came_without_descriptors_is_not_dead(void **state)
+{
+    brood_shared *shared = segment();
+    brood_lock *lock = lock_in(shared, 0);
+    struct rlimit limit, none;
+    int status = 0;
+    pid_t pid;
+
+    (void)state;
+    pid = fork();
+    if (pid == 0) {
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+        none = limit;
+        none.rlim_cur = 0;
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+        assert_int_equal(brood_lock_acquire(lock, BROOD_FOREVER), 0);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        assert_int_equal(wait_in_child(lock, NULL, false), 0);
+        _exit(brood_lock_release(lock) == 0 ? 0 : 1);
+    }
+    assert_true(pid > 1);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    brood_shared_detach(shared);
+}
+
+/* A waiter died between the two steps of his note; or nobody held the lock any more. */
+static void an_old_note_speaks_of_no_new_holder(void **state)
+{
+    brood_shared *shared = segment();
+    brood_lock *lock = lock_in(shared, 0);
+    brood_owner owner = BROOD_OWNER_INIT;
+    int64_t start = test_now();
+
+    (void)state;
+    for (uint8_t noted = 0; noted < 2; noted++) {
+        atomic_store(&lock->since, 1);
+        atomic_store(&lock->marks.noted, noted);
+        assert_int_equal(brood_lock_acquire(lock, BROOD_FOREVER), 0);
+        assert_int_equal(brood_lock_owner(lock, &owner), 1);
+        assert_true(owner.since >= start);
+        assert_int_equal(brood_lock_release(lock), 0);
+    }
+    brood_shared_detach(shared);
+}
+
+/* One who comes first, when the lock is just given back: its word has no owner, and he no id.
+ */
+static void a_free_word_is_no_deadlock(void **state)
+{
+    brood_shared *shared = segment();
+    brood_lock *lock = lock_in(shared, 0);
+    int status = 0;
+    pid_t pid;
+
+    (void)state;
+    pid = fork();
+    if (pid == 0) {
+        /* Nobody's, and with glibc not free to those who try. */
+        atomic_store(brood__robust_word(&lock->mutex), BROOD__WAITERS);
+        _exit(brood__robust_lock(shared->header, &lock->mutex, test_now() + 10 * MS) == -EDEADLK
+                  ? 1
+                  : 0);
+    }
+    assert_true(pid > 1);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    brood_shared_detach(shared);
+}
+
 /* The clock of the wall plays no part: see deadline_test.c for the clock itself. */
 static void owner_can_be_asked(void **state)
 {
@@ -523,6 +631,10 @@ static const struct test_case cases[] = {
     TEST_CASE(poison_reaches_those_who_wait),
     TEST_CASE(every_kind_of_end_counts),
     TEST_CASE(a_death_the_kernel_missed_is_found),
+    TEST_CASE(what_proc_does_not_show_is_not_dead),
+    TEST_CASE(who_came_without_descriptors_is_not_dead),
+    TEST_CASE(a_free_word_is_no_deadlock),
+    TEST_CASE(an_old_note_speaks_of_no_new_holder),
     TEST_CASE(owner_can_be_asked),
     TEST_CASE(works_with_every_start_method),
     TEST_CASE(nothing_but_locks_is_taken),

@@ -334,6 +334,74 @@ static void many_segments_can_be_used_in_turn(void **state)
     }
 }
 
+/* The first process of a namespace, and of one inside it, have the same number. */
+static void the_same_pid_in_another_namespace_is_refused(void **state)
+{
+    brood_shared *shared = NULL;
+    void *pointer = NULL;
+    pid_t pid;
+    int code;
+
+    (void)state;
+    assert_int_equal(brood_shared_create(NULL, &shared), 0);
+    pid = fork();
+    if (pid == 0) {
+        pid_t first, inner;
+
+        if (unshare(CLONE_NEWPID) < 0)
+            _exit(77);
+        first = fork();
+        if (first == 0) {
+            brood_shared *own = NULL;
+
+            if (brood_shared_create(NULL, &own) < 0 ||
+                brood_shared_alloc(own, 10, 0, &pointer) < 0)
+                _exit(1);
+            if (unshare(CLONE_NEWPID) < 0)
+                _exit(77);
+            inner = fork();
+            if (inner == 0)
+                _exit(brood_shared_alloc(own, 10, 0, &pointer) == -EXDEV ? 0 : 1);
+            _exit(inner < 0 ? 77 : exit_code_of(inner));
+        }
+        _exit(first < 0 ? 77 : exit_code_of(first));
+    }
+    code = exit_code_of(pid);
+    brood_shared_detach(shared);
+    if (code == 77)
+        test_skip("no permission for a PID namespace");
+    assert_int_equal(code, 0);
+}
+
+static int found(const brood_shared_info *info, void *user)
+{
+    return strcmp(info->name, user) == 0;
+}
+
+static void who_may_only_read_sees_it_listed(void **state)
+{
+    brood_shared *shared = NULL;
+    char name[64];
+    brood_shared_options options = named(name, "read");
+    pid_t pid;
+    int code;
+
+    (void)state;
+    options.mode = 0644;
+    assert_int_equal(brood_shared_create(&options, &shared), 0);
+    pid = fork();
+    if (pid == 0)
+        _exit(setresuid(65534, 65534, 65534) < 0    ? 77
+              : brood_shared_list(found, name) == 1 ? 0
+                                                    : 1);
+    code = exit_code_of(pid);
+    brood_shared_detach(shared);
+    assert_int_equal(brood_shared_unlink(name), 0);
+    if (code == 77)
+        test_skip("no permission to be another user");
+    assert_int_equal(code, 0);
+}
+
 static const struct test_case cases[] = {
     TEST_CASE(row_t_attaching_and_exiting_destroys_nothing),
     TEST_CASE(row_u_anonymous_leaves_nothing),
@@ -343,6 +411,8 @@ static const struct test_case cases[] = {
     TEST_CASE_LIMIT(slots_are_used_again, 120),
     TEST_CASE(a_pid_that_comes_again_is_another_process),
     TEST_CASE(another_pid_namespace_is_refused),
+    TEST_CASE(the_same_pid_in_another_namespace_is_refused),
+    TEST_CASE(who_may_only_read_sees_it_listed),
     TEST_CASE(many_segments_can_be_used_in_turn),
 };
 TEST_SUITE(shared_processes, cases)

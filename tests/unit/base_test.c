@@ -16,10 +16,13 @@
 
 static void errors_have_texts(void **state)
 {
-    static const int used[] = { EINVAL, ENOMEM,   EAGAIN,  EMFILE, ENFILE,    E2BIG,
-                                EBADF,  EALREADY, ECHILD,  EBUSY,  ETIMEDOUT, ESRCH,
-                                ENOENT, EACCES,   ENOEXEC, ENOSYS, ENOTSUP,   ESHUTDOWN,
-                                EPERM,  ENODATA,  ETXTBSY, EEXIST, ENOTDIR,   ENAMETOOLONG };
+    static const int used[] = {
+        EINVAL,  ENOMEM,    EAGAIN,          EMFILE,    ENFILE,  E2BIG,  EBADF,   EALREADY,
+        ECHILD,  EBUSY,     ETIMEDOUT,       ESRCH,     ENOENT,  EACCES, ENOEXEC, ENOSYS,
+        ENOTSUP, ESHUTDOWN, EPERM,           ENODATA,   ETXTBSY, EEXIST, ENOTDIR, ENAMETOOLONG,
+        EDEADLK, EFBIG,     ENOTRECOVERABLE, EOVERFLOW, EPROTO,  ERANGE, EUSERS,  EXDEV,
+        EPIPE,   EBADMSG,   EMSGSIZE,        ENOSPC,    E2BIG
+    };
 
     (void)state;
     for (size_t i = 0; i < sizeof used / sizeof used[0]; i++) {

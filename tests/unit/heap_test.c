@@ -13,6 +13,8 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -153,6 +155,19 @@ static void says_when_it_is_full(void **state)
     brood_shared_detach(shared);
 }
 
+/* What is free at the end and what may be added to it make one piece. */
+static void grows_to_all_that_it_may_have(void **state)
+{
+    brood_shared *shared = segment_of(1 << 17, 1 << 20);
+    void *pointer = alloc(shared, (1 << 20) - (1 << 15));
+
+    (void)state;
+    memset(pointer, 1, (1 << 20) - (1 << 15));
+    assert_int_equal(brood_shared_free(shared, pointer), 0);
+    assert_true(brood__heap_check(shared->header) > 0);
+    brood_shared_detach(shared);
+}
+
 static void refuses_what_it_did_not_give(void **state)
 {
     brood_shared *shared = segment_of(1 << 17, 1 << 20);
@@ -255,6 +270,43 @@ static void *own_some(void *argument)
     return pointer;
 }
 
+/* One keeps what another one, who dies, owned, while a third takes such things back. */
+static void what_is_kept_is_not_taken_back(void **state)
+{
+    brood_shared *shared = segment_of(1 << 17, 1 << 20);
+    void *_Atomic *told = alloc(shared, 16);
+    pid_t taker = fork();
+
+    (void)state;
+    if (taker == 0)
+        for (;;)
+            (void)brood_shared_reclaim(shared);
+    assert_true(taker > 1);
+    for (int i = 0; i < 300; i++) {
+        void *given;
+        pid_t pid;
+
+        atomic_store(told, NULL);
+        pid = fork();
+        if (pid == 0) {
+            (void)brood_shared_alloc(shared, 100, BROOD_ALLOC_OWNED, &given);
+            atomic_store(told, given);
+            _exit(0);
+        }
+        assert_true(pid > 1);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+        given = atomic_load(told);
+        for (int pause = 0; pause < i % 64 * 20; pause++)
+            __asm__ __volatile__("" ::: "memory");
+        if (brood_shared_keep(shared, given) == 0)
+            assert_int_equal(brood_shared_free(shared, given), 0);
+        assert_true(brood__heap_check(shared->header) > 0);
+    }
+    assert_int_equal(kill(taker, SIGKILL), 0);
+    assert_int_equal(waitpid(taker, NULL, 0), taker);
+    brood_shared_detach(shared);
+}
+
 static void memory_of_an_ended_thread_stays(void **state)
 {
     brood_shared *shared = segment_of(1 << 17, 1 << 20);
@@ -318,10 +370,12 @@ static const struct test_case cases[] = {
     TEST_CASE(keeps_its_pieces_apart),
     TEST_CASE(joins_what_was_freed),
     TEST_CASE(says_when_it_is_full),
+    TEST_CASE(grows_to_all_that_it_may_have),
     TEST_CASE(refuses_what_it_did_not_give),
     TEST_CASE(zeroes_when_asked),
     TEST_CASE(aligns_objects_to_lines),
     TEST_CASE(takes_back_what_the_dead_owned),
+    TEST_CASE(what_is_kept_is_not_taken_back),
     TEST_CASE(memory_of_an_ended_thread_stays),
     TEST_CASE(threads_share_it),
 };

@@ -259,6 +259,64 @@ static void damaged_headers_are_refused(void **state)
     _exit(0); /* the segment was cut off: do not touch it again */
 }
 
+static int count(const brood_shared_info *info, void *user)
+{
+    if (strncmp(info->name, "test.", 5) == 0)
+        ++*(int *)user;
+    return 0;
+}
+
+/* A listing meets the files of everybody: it maps none, and believes nothing. */
+static void damaged_slots_end_no_listing(void **state)
+{
+    brood_shared *shared = NULL;
+    char name[64];
+    brood_shared_options options = named(name, "slots");
+    uint32_t many = 0x7fffffff;
+    int fd, found = 0;
+
+    (void)state;
+    assert_int_equal(brood_shared_create(&options, &shared), 0);
+    fd = dup(brood_shared_fd(shared));
+    assert_int_equal(pwrite(fd, &many, sizeof many, offsetof(struct brood__header, slots_used)),
+                     (ssize_t)sizeof many);
+    assert_int_equal(brood_shared_list(count, &found), 0);
+    assert_int_equal(found, 0);
+    many = 0;
+    assert_int_equal(pwrite(fd, &many, sizeof many, offsetof(struct brood__header, slots_used)),
+                     (ssize_t)sizeof many);
+    (void)close(fd);
+    brood_shared_detach(shared);
+    assert_int_equal(brood_shared_clean(name), 0);
+}
+
+/* The thread is present for as long as the process has any handle. */
+static void one_handle_of_two_is_given_up(void **state)
+{
+    brood_shared *first = NULL, *second = NULL;
+    brood_shared_info info = BROOD_SHARED_INFO_INIT;
+    void *pointer = NULL, *again;
+
+    (void)state;
+    assert_int_equal(brood_shared_create(NULL, &first), 0);
+    for (int round = 0; round < 3; round++) {
+        assert_int_equal(brood_shared_attach_fd(brood_shared_fd(first), NULL, &second), 0);
+        again = brood_shared_at(second, brood_shared_place(second, pointer));
+        assert_int_equal(brood_shared_alloc(second, 10, 0, &pointer), 0);
+        assert_true(round == 0 || again != NULL); /* the mapping that stayed */
+        assert_int_equal(brood_shared_alloc(first, 10, 0, &again), 0);
+        brood_shared_detach(second);
+        assert_int_equal(brood_shared_info_get(first, &info), 0);
+        assert_int_equal(info.members, 1);
+    }
+    assert_int_equal(brood_shared_attach_fd(brood_shared_fd(first), NULL, &second), 0);
+    brood_shared_detach(first);
+    assert_int_equal(brood_shared_info_get(second, &info), 0);
+    assert_int_equal(info.members, 1);
+    assert_int_equal(brood_shared_alloc(second, 10, 0, &pointer), 0);
+    brood_shared_detach(second);
+}
+
 static void other_files_are_refused(void **state)
 {
     brood_shared *shared = NULL;
@@ -321,6 +379,8 @@ static const struct test_case cases[] = {
     TEST_CASE(attaches_by_descriptor),
     TEST_CASE(mode_is_what_was_asked),
     TEST_CASE(damaged_headers_are_refused),
+    TEST_CASE(damaged_slots_end_no_listing),
+    TEST_CASE(one_handle_of_two_is_given_up),
     TEST_CASE(other_files_are_refused),
     TEST_CASE(common_segment_is_one),
 };
