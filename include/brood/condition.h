@@ -6,12 +6,19 @@
  *         return ((struct shop *)user)->orders > 0;
  *     }
  *
- *     The cook                                          The waiter
+ *     The cook:
  *
- *     r = brood_lock_acquire(shop->lock, ...);          r = brood_lock_acquire(shop->lock,
- * ...); r = brood_condition_wait_for(shop->changed,       shop->orders++; shop->lock,
- * has_orders, shop, ...);       brood_condition_notify(shop->changed, 1); shop->orders--;
- * brood_lock_release(shop->lock); brood_lock_release(shop->lock);
+ *     r = brood_lock_acquire(shop->lock, BROOD_FOREVER);
+ *     r = brood_condition_wait_for(shop->changed, shop->lock, has_orders, shop, BROOD_FOREVER);
+ *     shop->orders--;
+ *     r = brood_lock_release(shop->lock);
+ *
+ *     The waiter:
+ *
+ *     r = brood_lock_acquire(shop->lock, BROOD_FOREVER);
+ *     shop->orders++;
+ *     r = brood_condition_notify(shop->changed, 1);
+ *     r = brood_lock_release(shop->lock);
  *
  * Who waits gives the lock up and sleeps in one step: whoever acquires it then finds him
  * waiting. A notification goes to those who have waited longest, and to living ones only;
@@ -66,7 +73,7 @@ BROOD_API int brood_condition_create(brood_shared *shared, brood_condition **ret
  * Gives the memory of a condition back. Nobody may wait for it or come for it later.
  *
  * Returns    0, also for NULL.
- * Errors     -EBUSY (somebody waits)
+ * Errors     -EBUSY (somebody waits, or has been notified and does not have the lock again)
  * Threads    One thread, when no other uses the condition.
  * Crash      The condition is there or gone.
  * Since      0.1

@@ -47,7 +47,8 @@ typedef struct brood_event brood_event;
 BROOD_API int brood_event_create(brood_shared *shared, brood_event **ret_event);
 
 /*
- * Gives the memory of an event back. Nobody may wait for it or come for it later.
+ * Gives the memory of an event back. Nobody may wait for it or come for it later, and all
+ * calls have returned: that a wait is over does not say that the brood_event_set() is.
  *
  * Returns    0, also for NULL.
  * Errors     -EUSERS, -EXDEV

@@ -244,7 +244,8 @@ BROOD_API int brood_map_locks(brood_map *map, brood_lock_table **ret_locks);
 /*
  * Makes a new value of the old one, in `value`, which is aligned to 16 bytes. There are
  * *value_bytes of the old one, 0 if there is no entry, and zeros after them up to
- * `value_bytes_max`. Runs with the lock of the key held, and may use all of the library.
+ * `value_bytes_max`. Runs with the lock of the key held, and may use all of the library; but
+ * what it puts under this very key is replaced by what it returns.
  * Returns 0 with *value_bytes set to the size of the new one; BROOD_MAP_REMOVE to have the
  * entry removed; or a negative errno to leave it as it was.
  */

@@ -5,14 +5,17 @@
 #include "shm/robust.h"
 #include "shm/segment.h"
 
-/* Deaths are looked for after so long, then twice as long, up to a slice. */
-#define FIRST_SLICE_NS 500000
+/* Deaths are looked for after so long, then twice as long, but never later than the last,
+ * which leaves the promised 100 ms some room. */
+#define SLICE_FIRST_NS 500000
+#define SLICE_LAST_NS 50000000
 
 enum state { NOTHING, WAITING, NOTIFIED };
 
 #define STATE_MASK 3u
 #define NUMBER_SHIFT 2
 #define NUMBER_MASK 0x3fffffffu
+#define AGE_MAX 0x10000000u /* of a ticket: at twice that it would look like a later one */
 
 static enum state state_of(uint64_t word)
 {
@@ -77,7 +80,8 @@ int brood_condition_create(brood_shared *shared, brood_condition **ret_condition
     return 0;
 }
 
-static int count_waiters(brood_condition *condition)
+/* Those who have been notified, but do not have the lock again, are counted if `told`. */
+static int count_waiters(brood_condition *condition, bool told)
 {
     struct brood__header *header = header_of(condition);
     uint32_t used = brood__slots_used(header);
@@ -86,7 +90,8 @@ static int count_waiters(brood_condition *condition)
     for (uint32_t i = 0; i < used; i++) {
         uint64_t word = look(condition, i);
 
-        count += state_of(word) == WAITING && brood__roll_counts(header, i, word);
+        count += (state_of(word) == WAITING || (told && state_of(word) == NOTIFIED)) &&
+                 brood__roll_counts(header, i, word);
     }
     return count;
 }
@@ -98,8 +103,8 @@ int brood_condition_destroy(brood_condition *condition)
     if (condition == NULL)
         return 0;
     r = enter(condition);
-    if (r == 0 && count_waiters(condition) > 0)
-        r = -EBUSY;
+    if (r == 0 && count_waiters(condition, true) > 0)
+        r = -EBUSY; /* whoever waits writes to his word at the end */
     return r < 0 ? r : brood__object_free(&condition->object);
 }
 
@@ -136,18 +141,20 @@ static bool find_first(brood_condition *condition, uint32_t bound, uint32_t *ret
 }
 
 /*
- * Before   The word was seen WAITING.
- * After    It is NOTIFIED and its owner wakes; or false, it had changed.
+ * Before   The word was seen WAITING, under a ticket before `bound`.
+ * After    It is NOTIFIED and its owner wakes; or false, he waits no more.
  * Dying    before the exchange changes nothing. After it, the owner finds the word changed at
  *          the end of his slice.
  */
 static bool give_to(brood_condition *condition, uint32_t index, uint64_t word, uint32_t bound)
 {
     brood__roll_word *at = &condition->roll[index];
+    uint32_t generation = brood__roll_generation(word);
 
-    if (!atomic_compare_exchange_strong(at, &word,
-                                        word_of(brood__roll_generation(word), bound, NOTIFIED)))
-        return false;
+    while (!atomic_compare_exchange_strong(at, &word, word_of(generation, bound, NOTIFIED)))
+        if (state_of(word) != WAITING || brood__roll_generation(word) != generation ||
+            !comes_before(number_of(word), bound)) /* else he has only got a nearer ticket */
+            return false;
     brood__futex_wake(brood__roll_futex(at), 1);
     return true;
 }
@@ -288,6 +295,22 @@ static bool is_told(const struct wait *wait)
     return atomic_load_explicit(wait->word, memory_order_seq_cst) != wait->waiting;
 }
 
+/*
+ * Numbers go round: who has waited while very many tickets were given out takes one that is
+ * not so far back, before his would look like a later one. So he stays before all but those
+ * who have waited nearly as long.
+ */
+static void keep_place(struct wait *wait)
+{
+    uint32_t now = atomic_load_explicit(&wait->condition->tickets, memory_order_seq_cst);
+    uint64_t seen = wait->waiting;
+    uint64_t fresh = word_of(wait->generation, (now - AGE_MAX) & NUMBER_MASK, WAITING);
+
+    if (((now - number_of(seen)) & NUMBER_MASK) > AGE_MAX &&
+        atomic_compare_exchange_strong(wait->word, &seen, fresh))
+        wait->waiting = fresh;
+}
+
 /* Out of the roll; false if a notification came first. */
 static bool withdraw(const struct wait *wait)
 {
@@ -335,9 +358,9 @@ static bool come_for_lock(const struct wait *wait, int *ret_result)
  * 1: the lock has been acquired meanwhile, or is lost, as *ret_result says; 0: notified;
  * -ETIMEDOUT: not, and out of the roll.
  */
-static int sleep_until_told(const struct wait *wait, int64_t deadline, int *ret_result)
+static int sleep_until_told(struct wait *wait, int64_t deadline, int *ret_result)
 {
-    int64_t slice = FIRST_SLICE_NS;
+    int64_t slice = SLICE_FIRST_NS;
 
     for (unsigned i = deadline == 0 ? 0 : brood__spin_count(); i > 0 && !is_told(wait); i--)
         brood__pause();
@@ -355,7 +378,8 @@ static int sleep_until_told(const struct wait *wait, int64_t deadline, int *ret_
             (void)withdraw(wait);
             return 1;
         }
-        slice = slice * 2 < BROOD__SLICE_NS ? slice * 2 : BROOD__SLICE_NS;
+        keep_place(wait);
+        slice = slice * 2 < SLICE_LAST_NS ? slice * 2 : SLICE_LAST_NS;
     }
     return 0;
 }
@@ -455,5 +479,5 @@ int brood_condition_waiters(brood_condition *condition)
 {
     int r = enter(condition);
 
-    return r < 0 ? r : count_waiters(condition);
+    return r < 0 ? r : count_waiters(condition, false);
 }

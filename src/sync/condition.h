@@ -13,7 +13,8 @@
  *
  * `tickets` is the next ticket, and tickets are the order of waiting. `bound` is the next
  * ticket as it was when the notification was given: what is passed on goes to one of a
- * ticket before that, or to nobody. Numbers go round; they are compared by their difference.
+ * ticket before that, or to nobody. Numbers go round, and are compared by their difference;
+ * who waits for very long takes a nearer one, WAITING -> WAITING, before his is too far back.
  *
  * Who writes what: each thread its own word; WAITING -> NOTIFIED, anyone, by
  * compare-exchange; and a dead one's word -> NOTHING, by compare-exchange, whoever has

@@ -4,8 +4,9 @@
 #include "base/linux.h"
 
 /* A death is met at the end of a slice: soon at first, for what is not there soon takes
- * long. */
+ * long; and never later than this, which leaves the promised 100 ms some room. */
 #define SLICE_NS_FIRST 500000
+#define SLICE_NS_LAST 50000000
 
 static void spin(const struct brood__lock_record *record)
 {
@@ -79,8 +80,8 @@ int brood__lock_await(struct brood__visit *visit, struct brood__lock_record *rec
             break;
         sleep_on(record, left < slice ? left : slice);
         if (brood__lock_record_waits(record))
-            look_around(visit, record, turn++, slice == BROOD__SLICE_NS);
-        slice = slice * 2 < BROOD__SLICE_NS ? slice * 2 : BROOD__SLICE_NS;
+            look_around(visit, record, turn++, slice == SLICE_NS_LAST);
+        slice = slice * 2 < SLICE_NS_LAST ? slice * 2 : SLICE_NS_LAST;
     }
     brood__visit_again(visit);
     if (brood__lock_record_waits(record))

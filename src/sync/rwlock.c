@@ -202,6 +202,8 @@ static int recover(brood_rwlock *rwlock)
 
     forget_note(rwlock); /* the dead one's */
     r = brood__hook_run(rwlock);
+    /* The hook may have used another segment, so that brood__here speaks of that. */
+    (void)brood__enter(header_of(rwlock));
     if (r < 0) {
         leave(rwlock, BROOD__GATE_POISONED);
         return -ENOTRECOVERABLE;

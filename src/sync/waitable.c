@@ -69,20 +69,11 @@ uint64_t brood__waitable_turn(const brood_waitable *item)
 
 /* ---- a robust mutex and its owner ---- */
 
-/* Who has it, 0 if nobody does. A dead owner's id is gone from the word; with musl, one who
- * has acquired it after a death has his id beside the mark of that, until he has repaired. */
-static pid_t owner_of(const pthread_mutex_t *mutex)
-{
-    uint32_t word = atomic_load_explicit(brood__robust_word(mutex), memory_order_acquire);
-
-    return (pid_t)(word & BROOD__TID_MASK);
-}
-
 /* The owner's slot, if somebody has the mutex. */
 static bool owner_slot(struct brood__header *header, const pthread_mutex_t *mutex,
                        uint32_t *ret_index)
 {
-    pid_t tid = owner_of(mutex);
+    pid_t tid = brood__robust_owner(mutex);
 
     return tid != 0 && brood__slot_find(header, tid, ret_index) == 0;
 }
@@ -92,7 +83,7 @@ static bool owner_missing(struct brood__header *header, const pthread_mutex_t *m
 {
     uint32_t index;
 
-    return owner_of(mutex) != 0 && !owner_slot(header, mutex, &index);
+    return brood__robust_owner(mutex) != 0 && !owner_slot(header, mutex, &index);
 }
 
 /* ---- the lock ---- */
@@ -130,7 +121,7 @@ static bool has_readers(brood_rwlock *rwlock)
 static bool rwlock_ready(brood_rwlock *rwlock, uint32_t what)
 {
     uint32_t gate = atomic_load_explicit(&rwlock->gate, memory_order_acquire);
-    bool inside = owner_of(&rwlock->mutex) != 0;
+    bool inside = brood__robust_owner(&rwlock->mutex) != 0;
 
     if (gate == BROOD__GATE_POISONED)
         return true;
@@ -142,7 +133,8 @@ static bool rwlock_ready(brood_rwlock *rwlock, uint32_t what)
 /* Whether the calling thread has it already: the acquire knows if that is a mistake. */
 static bool rwlock_is_mine(brood_rwlock *rwlock)
 {
-    return owner_of(&rwlock->mutex) == brood__here.tid || reads(rwlock, brood__here.slot);
+    return brood__robust_owner(&rwlock->mutex) == brood__here.tid ||
+           reads(rwlock, brood__here.slot);
 }
 
 /* An acquire that fails may have kept others out for a moment, and tells them: who wait for
@@ -185,7 +177,8 @@ bool brood__waitable_ready(const brood_waitable *item)
     case BROOD__LOCK: {
         brood_lock *lock = item->object;
 
-        return owner_of(&lock->mutex) == 0 || owner_missing(header_of(item), &lock->mutex);
+        return brood__robust_owner(&lock->mutex) == 0 ||
+               owner_missing(header_of(item), &lock->mutex);
     }
     case BROOD__RWLOCK: {
         brood_rwlock *rwlock = item->object;
@@ -231,7 +224,7 @@ static bool for_each_holder(const brood_waitable *item, holder_function *functio
     bool all = true;
     uint32_t index;
 
-    if (mutex != NULL && owner_of(mutex) != 0)
+    if (mutex != NULL && brood__robust_owner(mutex) != 0)
         all = owner_slot(header, mutex, &index) && function(header, index, user);
     if (item->what == BROOD_WAIT_WRITE)
         for (index = 0; index < brood__slots_used(header); index++)

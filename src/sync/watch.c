@@ -53,6 +53,22 @@ static struct {
     pthread_t thread;
 } watcher = { .starting = PTHREAD_MUTEX_INITIALIZER, .lock = PTHREAD_MUTEX_INITIALIZER };
 
+/* Cancelled in read(), write() or pthread_join(), a thread would keep what it has locked. */
+static int lock_uncancelled(pthread_mutex_t *mutex)
+{
+    int cancel;
+
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+    (void)pthread_mutex_lock(mutex);
+    return cancel;
+}
+
+static void unlock_uncancelled(pthread_mutex_t *mutex, int cancel)
+{
+    (void)pthread_mutex_unlock(mutex);
+    (void)pthread_setcancelstate(cancel, NULL);
+}
+
 /* ---- fork ---- */
 
 /* A program that has no descriptor does not pay for it in each fork. */
@@ -141,14 +157,16 @@ static bool correct(struct watch *watch)
 
 void brood__watch_correct(const brood_waitable *items, size_t count)
 {
+    int cancel;
+
     if (atomic_load_explicit(&watcher.count, memory_order_relaxed) == 0)
         return;
-    (void)pthread_mutex_lock(&watcher.lock);
+    cancel = lock_uncancelled(&watcher.lock);
     for (struct watch *watch = watcher.list; watch != NULL; watch = watch->next)
         for (size_t i = 0; i < count; i++)
             if (items[i].object == watch->item.object)
                 (void)correct(watch);
-    (void)pthread_mutex_unlock(&watcher.lock);
+    unlock_uncancelled(&watcher.lock, cancel);
 }
 
 /* ---- the thread ---- */
@@ -336,7 +354,7 @@ int brood_wait_descriptor(void *object, uint32_t what, int *ret_fd)
 {
     const brood_waitable item = { .object = object, .what = what };
     struct watch *watch = NULL;
-    int r;
+    int cancel, r;
 
     if (object == NULL || ret_fd == NULL)
         return -EINVAL;
@@ -346,7 +364,7 @@ int brood_wait_descriptor(void *object, uint32_t what, int *ret_fd)
     if (r < 0)
         return r;
     watcher.used = true;
-    (void)pthread_mutex_lock(&watcher.starting);
+    cancel = lock_uncancelled(&watcher.starting);
     r = make(&item, &watch);
     if (r == 0 && !watcher.running) {
         r = start_thread();
@@ -359,16 +377,15 @@ int brood_wait_descriptor(void *object, uint32_t what, int *ret_fd)
         *ret_fd = watch->fd;
         add(watch);
     }
-    (void)pthread_mutex_unlock(&watcher.starting);
+    unlock_uncancelled(&watcher.starting, cancel);
     return r;
 }
 
 int brood_wait_descriptor_close(int fd)
 {
-    struct watch *watch;
+    int cancel = lock_uncancelled(&watcher.starting);
+    struct watch *watch = take_out(fd);
 
-    (void)pthread_mutex_lock(&watcher.starting);
-    watch = take_out(fd);
     if (watch != NULL) {
         (void)atomic_fetch_sub_explicit(&brood__waitable_object(&watch->item)->watchers, 1,
                                         memory_order_relaxed);
@@ -377,6 +394,6 @@ int brood_wait_descriptor_close(int fd)
         if (atomic_load_explicit(&watcher.count, memory_order_relaxed) == 0)
             stop_thread();
     }
-    (void)pthread_mutex_unlock(&watcher.starting);
+    unlock_uncancelled(&watcher.starting, cancel);
     return watch == NULL ? -EBADF : 0;
 }

@@ -95,7 +95,11 @@ static int acquire(brood_value *value, int64_t timeout)
 {
     int r = enter(value);
 
-    return r == 0 ? brood__inside_acquire(&value->lock, timeout) : r;
+    if (r == 0)
+        r = brood__inside_acquire(&value->lock, timeout);
+    if (r == BROOD_LOCK_RECOVERED) /* a repair may have used another segment */
+        (void)brood__enter(brood__object_header(&value->object));
+    return r;
 }
 
 /* ---- updating ---- */

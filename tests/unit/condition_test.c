@@ -4,6 +4,8 @@
  */
 #include "../process/helpers.h"
 
+#include "sync/condition.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -323,6 +325,68 @@ static void notifies_threads_in_order(void **state)
     unmake(&place);
 }
 
+/* Who was notified still writes to the condition when he has the lock again. */
+static void stays_until_its_threads_have_the_lock(void **state)
+{
+    struct place place = made(0);
+    struct waiter waiter;
+    _Atomic int woken = 0;
+
+    (void)state;
+    start_waiters(&waiter, 1, &place, &woken, LIMIT, 1);
+    acquire_when_all_wait(&waiter, 1, &place);
+    assert_int_equal(brood_condition_notify_all(place.condition), 1);
+    assert_int_equal(brood_condition_waiters(place.condition), 0);
+    assert_int_equal(brood_condition_destroy(place.condition), -EBUSY);
+    release(&place);
+    join(&waiter, 1, 0);
+    unmake(&place);
+}
+
+/* The only word on the roll that is not 0. */
+static uint64_t word_of_waiter(const struct place *place)
+{
+    struct brood__header *header = brood__object_header(&place->condition->object);
+    uint64_t word = 0;
+
+    for (uint32_t i = 0; i < brood__slots_used(header); i++)
+        if (brood__roll_value(atomic_load(&place->condition->roll[i])) != 0)
+            word = atomic_load(&place->condition->roll[i]);
+    return word;
+}
+
+/* Others come and go so often, without being notified, that the numbers of tickets come
+ * again: the one who waits all the time is still found, and still the first. */
+static void a_thread_that_waits_while_tickets_go_round_is_notified(void **state)
+{
+    struct place place = made(0);
+    struct waiter waiters[2];
+    _Atomic int woken[2] = { 0 };
+
+    (void)state;
+    start_waiters(&waiters[0], 1, &place, &woken[0], LIMIT, 1);
+    acquire_when_all_wait(waiters, 1, &place);
+    for (int i = 0; i < 6; i++) {
+        uint64_t before = word_of_waiter(&place);
+
+        (void)atomic_fetch_add(&place.condition->tickets, 1u << 28);
+        for (int64_t end = test_now() + LIMIT; i > 0 && word_of_waiter(&place) == before;) {
+            assert_true(test_now() < end);
+            test_pause();
+        }
+    }
+    release(&place);
+    start_waiters(&waiters[1], 1, &place, &woken[1], LIMIT, 1);
+    acquire_when_all_wait(waiters, 2, &place);
+    assert_int_equal(brood_condition_notify(place.condition, 1), 1);
+    release(&place);
+    await_count(&woken[0], 1);
+    assert_int_equal(atomic_load(&woken[1]), 0);
+    assert_int_equal(brood_condition_notify_all(place.condition), 1);
+    join(waiters, 2, 0);
+    unmake(&place);
+}
+
 /* A recursive lock is given up with all its levels, and had again with all of them. */
 static void threads_give_up_all_levels(void **state)
 {
@@ -506,6 +570,8 @@ static const struct test_case cases[] = {
     TEST_CASE(notifies_so_many_threads),
     TEST_CASE(notifies_all_threads),
     TEST_CASE(notifies_threads_in_order),
+    TEST_CASE(stays_until_its_threads_have_the_lock),
+    TEST_CASE(a_thread_that_waits_while_tickets_go_round_is_notified),
     TEST_CASE(threads_give_up_all_levels),
     TEST_CASE(tells_threads_of_a_poisoned_lock),
     TEST_CASE(threads_wait_for_a_predicate),

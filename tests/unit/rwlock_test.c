@@ -356,6 +356,43 @@ static void the_hook_repairs_for_readers_and_writers(void **state)
     unmake(rwlock);
 }
 
+/* ---- a hook that uses another segment ---- */
+
+static int use_another(void *user)
+{
+    return read_now(user);
+}
+
+static void *make_another(void *segment)
+{
+    brood_rwlock *another = NULL;
+
+    return brood_rwlock_create(segment, &another) == 0 ? another : NULL;
+}
+
+/* There the calling thread is of a later generation: one that has ended had its slot. */
+static void a_hook_that_uses_another_segment_leaves_a_reader(void **state)
+{
+    brood_rwlock *rwlock = make();
+    brood_shared *segment = NULL;
+    void *another = NULL;
+    pthread_t thread;
+
+    (void)state;
+    assert_int_equal(brood_shared_create(NULL, &segment), 0);
+    assert_int_equal(pthread_create(&thread, NULL, make_another, segment), 0);
+    assert_int_equal(pthread_join(thread, &another), 0);
+    assert_non_null(another);
+    assert_int_equal(brood_rwlock_set_repair(rwlock, use_another, another), 0);
+    assert_int_equal(elsewhere(rwlock, keep_writing), 0);
+    assert_int_equal(brood_rwlock_acquire_read(rwlock, BROOD_NOWAIT), BROOD_LOCK_RECOVERED);
+    assert_int_equal(brood_rwlock_readers(rwlock), 1);
+    assert_int_equal(elsewhere(rwlock, write_now), -ETIMEDOUT);
+    assert_int_equal(brood_rwlock_release_read(rwlock), 0);
+    brood_shared_detach(segment);
+    unmake(rwlock);
+}
+
 static void poison_is_for_good(void **state)
 {
     brood_rwlock *rwlock = make();
@@ -514,6 +551,7 @@ static const struct test_case cases[] = {
     TEST_CASE(the_next_writer_after_a_dead_thread_recovers),
     TEST_CASE(a_reader_after_a_dead_thread_has_it_alone),
     TEST_CASE(the_hook_repairs_for_readers_and_writers),
+    TEST_CASE(a_hook_that_uses_another_segment_leaves_a_reader),
     TEST_CASE(poison_is_for_good),
     TEST_CASE(a_reader_that_is_to_repair_may_poison),
     TEST_CASE(a_waiting_writer_thread_keeps_new_readers_out),

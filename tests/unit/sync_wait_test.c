@@ -636,6 +636,47 @@ static void descriptor_thread_comes_and_goes(void **state)
     leave(&world);
 }
 
+/* To be cancelled when it corrects a descriptor, which is readable and should not be. That
+ * would end it with a lock held, so it is not done there. */
+static void *correct_cancelled(void *item)
+{
+    size_t index;
+    int cancel;
+
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+    (void)brood_wait_any(item, 1, BROOD_NOWAIT, &index); /* the thread's first use */
+    (void)brood_event_clear(((brood_waitable *)item)->object);
+    (void)pthread_cancel(pthread_self());
+    (void)pthread_setcancelstate(cancel, NULL);
+    (void)brood_wait_any(item, 1, BROOD_NOWAIT, &index);
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+    return NULL;
+}
+
+static void descriptor_thread_is_not_cancelled_in_between(void **state)
+{
+    struct world world;
+    int fd = -1;
+
+    (void)state;
+    make(&world);
+    assert_int_equal(brood_wait_descriptor(world.event, 0, &fd), 0);
+    for (int i = 0; i < 20; i++) {
+        pthread_t thread;
+        void *ended = PTHREAD_CANCELED;
+
+        assert_int_equal(brood_event_set(world.event), 0);
+        assert_true(readable_within(fd, 10000));
+        assert_int_equal(pthread_create(&thread, NULL, correct_cancelled, &world.items[EVENT]),
+                         0);
+        assert_int_equal(pthread_join(thread, &ended), 0);
+        assert_null(ended);
+        assert_true(hidden_within(fd, 10000));
+    }
+    assert_int_equal(brood_wait_descriptor_close(fd), 0);
+    leave(&world);
+}
+
 #define MANY 200
 
 /* More than one sleep can be at, and several segments. */
@@ -688,6 +729,7 @@ static const struct test_case cases[] = {
     TEST_CASE(descriptor_thread_follows_each_kind),
     TEST_CASE(descriptor_thread_sees_by_itself_what_was_taken),
     TEST_CASE(descriptor_thread_comes_and_goes),
+    TEST_CASE(descriptor_thread_is_not_cancelled_in_between),
     TEST_CASE(descriptor_threads_events_are_all_heard),
 };
 TEST_SUITE(sync_wait, cases)

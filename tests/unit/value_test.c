@@ -200,6 +200,60 @@ static void an_update_may_use_another_segment(void **state)
     end();
 }
 
+static int write_another(void *user)
+{
+    long number = 3;
+
+    return brood_value_write(user, &number, BROOD_NOWAIT);
+}
+
+static void *make_another(void *shared)
+{
+    brood_value *another = NULL;
+
+    INSIST(brood_value_create(shared, sizeof(long), NULL, &another) == 0, "no value");
+    return another;
+}
+
+static void *end_with_the_lock(void *value)
+{
+    INSIST(brood_lock_acquire(brood_value_lock(value), BROOD_NOWAIT) == 0, "not acquired");
+    return NULL;
+}
+
+static int write_inside(void *value, size_t value_bytes, void *user)
+{
+    long number = 9;
+
+    (void)value_bytes;
+    assert_int_equal(brood_value_write(user, &number, BROOD_NOWAIT), -EBUSY);
+    *(long *)value = 1;
+    return 0;
+}
+
+/* There the calling thread is of a later generation: one that has ended had its slot. */
+static void a_repair_may_use_another_segment_before_an_update(void **state)
+{
+    brood_shared *shared = NULL;
+    brood_value *value = value_of(NULL, sizeof(long));
+    void *another = NULL;
+    pthread_t thread;
+
+    (void)state;
+    assert_int_equal(brood_shared_create(NULL, &shared), 0);
+    assert_int_equal(pthread_create(&thread, NULL, make_another, shared), 0);
+    assert_int_equal(pthread_join(thread, &another), 0);
+    assert_int_equal(brood_lock_set_repair(brood_value_lock(value), write_another, another), 0);
+    assert_int_equal(pthread_create(&thread, NULL, end_with_the_lock, value), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(brood_value_update(value, write_inside, value, BROOD_NOWAIT),
+                     BROOD_LOCK_RECOVERED);
+    assert_int_equal(number_in(value), 1);
+    assert_int_equal(brood_value_destroy(value), 0);
+    brood_shared_detach(shared);
+    end();
+}
+
 static void the_lock_is_recursive_and_for_longer_work(void **state)
 {
     brood_value *value = value_of(NULL, sizeof(long));
@@ -417,6 +471,7 @@ static const struct test_case cases[] = {
     TEST_CASE(an_update_that_fails_changes_nothing),
     TEST_CASE(an_update_sees_the_old_value_and_keeps_others_out),
     TEST_CASE(an_update_may_use_another_segment),
+    TEST_CASE(a_repair_may_use_another_segment_before_an_update),
     TEST_CASE(the_lock_is_recursive_and_for_longer_work),
     TEST_CASE(a_poisoned_value_says_so),
     TEST_CASE(refuses_what_makes_no_sense),
