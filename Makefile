@@ -22,10 +22,11 @@ MESON_FLAGS ?=
 RUNNER_FLAGS ?=
 
 BUILD_NEEDS := gcc libc6-dev meson ninja-build pkg-config libjansson-dev
-CHECK_NEEDS := $(BUILD_NEEDS) libcmocka-dev
-BENCH_NEEDS := $(BUILD_NEEDS) python3 parallel
+CHECK_NEEDS := $(BUILD_NEEDS) libcmocka-dev spin
+BENCH_NEEDS := $(BUILD_NEEDS) python3 parallel g++ libboost-dev
 CI_NEEDS := $(CHECK_NEEDS) python3 mandoc clang clang-format libclang-rt-14-dev g++ cmake \
-	musl-tools linux-libc-dev binutils gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+	musl-tools linux-libc-dev binutils gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
+	valgrind
 
 # Written by Meson. A build directory made while cmocka was missing has no tests in it.
 MANIFEST = $(BUILD)/tests/tests.list
