@@ -81,9 +81,12 @@ static void print_cycle(const brood_deadlock *cycle)
     printf("deadlock of %u:\n", cycle->count);
     for (uint32_t i = 0; i < cycle->count && i < BROOD_DEADLOCK_MEMBERS; i++) {
         const brood_deadlock_member *member = &cycle->members[i];
+        uint32_t next = (i + 1) % cycle->count;
 
+        /* `count` may be more than are listed. */
         printf("  %s waits for %.*s, which %s has\n", member->name, (int)member->key_bytes,
-               (const char *)member->key, cycle->members[(i + 1) % cycle->count].name);
+               (const char *)member->key,
+               next < BROOD_DEADLOCK_MEMBERS ? cycle->members[next].name : "another");
     }
     fflush(stdout);
 }

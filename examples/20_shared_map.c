@@ -2,7 +2,7 @@
  * 20_shared_map: four processes count the words of a text in one map.
  * Prints how often each word was met, the most frequent first. One of the four is killed in
  * the middle of counting a word: nothing is lost but what it had not counted yet, which the
- * parent counts in its place. Next: the guide, ../docs/guide/processes.md.
+ * parent counts in its place. Next: 21_attach.c.
  */
 #include <brood.h>
 

@@ -2,6 +2,7 @@
  * 21_attach: memory for a process that is no copy of this one.
  * A spawned child, the program executed anew, attaches a segment by the descriptor it was
  * handed, and another one by name. Prints what they left there, and that the name is gone.
+ * Next: 22_buffer.c.
  */
 #include <brood.h>
 
