@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/fence.h"
 #include "base/fork_lock.h"
 #include "base/linux.h"
 #include "base/stamp.h"
@@ -362,7 +363,7 @@ static void claim(struct brood__header *header, uint32_t index, bool ours,
     memcpy(slot->name, own.name, sizeof slot->name);
     /* Taking the mutex only acquires. Pairs with the load of its word by who asks if it lives:
      * one that does is seen with its own id and start time, not with its predecessor's. */
-    atomic_thread_fence(memory_order_release);
+    brood__fence(memory_order_release);
     r = brood__robust_try(&slot->life);
     if (r == -EOWNERDEAD)
         brood__robust_repaired(&slot->life);

@@ -17,22 +17,13 @@
 #ifndef BROOD__SHM_ROBUST_LIST_H
 #define BROOD__SHM_ROBUST_LIST_H
 
+#include "base/fence.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
-
-#if defined(__SANITIZE_THREAD__)
-#define BROOD__THREAD_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define BROOD__THREAD_SANITIZER 1
-#endif
-#endif
-#ifndef BROOD__THREAD_SANITIZER
-#define BROOD__THREAD_SANITIZER 0
-#endif
 
 /* The thread sanitizer wants to see the calls. */
 #if defined(__GLIBC__) && (defined(__x86_64__) || defined(__aarch64__)) &&                     \

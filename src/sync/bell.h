@@ -29,6 +29,7 @@
 #ifndef BROOD__SYNC_BELL_H
 #define BROOD__SYNC_BELL_H
 
+#include "base/fence.h"
 #include "shm/layout.h"
 
 #include <stdbool.h>
@@ -42,7 +43,7 @@ static inline uint32_t brood__bell_listen(struct brood__bell *bell)
 
     (void)atomic_exchange_explicit(&bell->asleep, 1, memory_order_seq_cst);
     /* The exchange alone lets later loads pass its store, on aarch64 before LSE. */
-    atomic_thread_fence(memory_order_seq_cst);
+    brood__fence(memory_order_seq_cst);
     return turn;
 }
 
