@@ -108,6 +108,35 @@ static void reserves_at_creation(void **state)
     brood_shared_detach(shared);
 }
 
+/* What the machine cannot do is left; what was promised is there all the same. */
+static void hints_are_only_hints(void **state)
+{
+    brood_shared_options options = BROOD_SHARED_OPTIONS_INIT;
+    brood_shared *shared = NULL;
+    void *pointer = NULL;
+    int r;
+
+    (void)state;
+    options.bytes = 4 << 20;
+    options.flags = BROOD_SHARED_HUGE_PAGES;
+    options.numa_nodes = 1; /* the first node, which every machine has */
+    assert_int_equal(brood_shared_create(&options, &shared), 0);
+    assert_int_equal(brood_shared_alloc(shared, 3 << 20, BROOD_ALLOC_ZERO, &pointer), 0);
+    brood_shared_detach(shared);
+    options.numa_nodes = UINT64_C(1) << 63;
+    assert_int_equal(brood_shared_create(&options, &shared), 0);
+    brood_shared_detach(shared);
+    /* Reserved huge pages are no hint: there are some, or there are none. */
+    options = (brood_shared_options)BROOD_SHARED_OPTIONS_INIT;
+    options.flags = BROOD_SHARED_HUGETLB;
+    options.bytes = options.bytes_max = 4 << 20;
+    r = brood_shared_create(&options, &shared);
+    if (r == 0)
+        brood_shared_detach(shared);
+    else
+        assert_true(r == -ENOMEM || r == -ENOSPC || r == -ENOSYS || r == -EINVAL);
+}
+
 static void more_than_the_machine_has_is_refused(void **state)
 {
     brood_shared_options options = BROOD_SHARED_OPTIONS_INIT;
@@ -371,17 +400,12 @@ static void common_segment_is_one(void **state)
 }
 
 static const struct test_case cases[] = {
-    TEST_CASE(refuses_bad_options),
-    TEST_CASE(reserves_at_creation),
-    TEST_CASE(more_than_the_machine_has_is_refused),
-    TEST_CASE(stays_below_the_file_limit),
-    TEST_CASE(attaches_by_name_at_another_address),
-    TEST_CASE(attaches_by_descriptor),
-    TEST_CASE(mode_is_what_was_asked),
-    TEST_CASE(damaged_headers_are_refused),
-    TEST_CASE(damaged_slots_end_no_listing),
-    TEST_CASE(one_handle_of_two_is_given_up),
-    TEST_CASE(other_files_are_refused),
+    TEST_CASE(refuses_bad_options),           TEST_CASE(reserves_at_creation),
+    TEST_CASE(hints_are_only_hints),          TEST_CASE(more_than_the_machine_has_is_refused),
+    TEST_CASE(stays_below_the_file_limit),    TEST_CASE(attaches_by_name_at_another_address),
+    TEST_CASE(attaches_by_descriptor),        TEST_CASE(mode_is_what_was_asked),
+    TEST_CASE(damaged_headers_are_refused),   TEST_CASE(damaged_slots_end_no_listing),
+    TEST_CASE(one_handle_of_two_is_given_up), TEST_CASE(other_files_are_refused),
     TEST_CASE(common_segment_is_one),
 };
 TEST_SUITE(shared, cases)
