@@ -100,7 +100,7 @@ enum order { ACQUIRE, RELEASE, ACQUIRE_TABLE, RELEASE_TABLE, RELEASE_ALL, LEAVE 
 struct word {
     enum order order;
     int key;
-    uint32_t mode;
+    uint64_t mode; /* as wide as the timeout: no padding is sent */
     int64_t timeout;
 };
 
@@ -126,13 +126,14 @@ static void *obey(void *argument)
         INSIST(read(partner->ends[1], &word, sizeof word) == (ssize_t)sizeof word, "%d", errno);
         switch (word.order) {
         case ACQUIRE:
-            answer.result = brood_lock_table_acquire(table, &word.key, sizeof word.key,
-                                                     word.mode, word.timeout, &answer.cycle);
+            answer.result =
+                brood_lock_table_acquire(table, &word.key, sizeof word.key, (uint32_t)word.mode,
+                                         word.timeout, &answer.cycle);
             break;
         case RELEASE: answer.result = release(word.key); break;
         case ACQUIRE_TABLE:
-            answer.result =
-                brood_lock_table_acquire_table(table, word.mode, word.timeout, &answer.cycle);
+            answer.result = brood_lock_table_acquire_table(table, (uint32_t)word.mode,
+                                                           word.timeout, &answer.cycle);
             break;
         case RELEASE_TABLE: answer.result = brood_lock_table_release_table(table); break;
         case RELEASE_ALL: answer.result = brood_lock_table_release_all(table); break;

@@ -349,7 +349,7 @@ static void one_handle_of_two_is_given_up(void **state)
 static void other_files_are_refused(void **state)
 {
     brood_shared *shared = NULL;
-    char name[64], path[128], link_path[128];
+    char name[64], path[128] = "", link_path[128];
     brood_shared_options options = named(name, "other");
     int fd;
 
