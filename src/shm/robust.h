@@ -66,6 +66,11 @@ static inline int brood__robust_try(pthread_mutex_t *mutex)
     return -pthread_mutex_trylock(mutex);
 }
 
+/* The two halves of brood__robust_lock() for a mutex that is not free: a bounded spin, which
+ * returns -EBUSY if that was not enough, and the sleep. */
+int brood__robust_spin(pthread_mutex_t *mutex);
+int brood__robust_wait(struct brood__header *header, pthread_mutex_t *mutex, int64_t deadline);
+
 /* After the repair, never before: dying in between must make the next one repair again. */
 void brood__robust_repaired(pthread_mutex_t *mutex);
 

@@ -169,8 +169,11 @@ static int acquire_slowly(brood_lock *lock, int r, int64_t deadline)
             return acquire_again(lock);
         if (deadline == 0)
             return -ETIMEDOUT;
-        note_wait(lock);
-        r = brood__robust_lock(brood__object_header(&lock->object), &lock->mutex, deadline);
+        r = brood__robust_spin(&lock->mutex);
+        if (r == -EBUSY) {
+            note_wait(lock); /* by those who sleep: it costs the holder, too */
+            r = brood__robust_wait(brood__object_header(&lock->object), &lock->mutex, deadline);
+        }
     }
     if (r == 0 || r == -EOWNERDEAD)
         return settle(lock, r);
